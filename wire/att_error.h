@@ -1,0 +1,35 @@
+/* wire/att_error.h - the error codes of an ATT Error Response, Core 5.4 Vol 3 Part F 3.4.1.1, Table 3.4, and
+ * the common profile and service error codes of the Core Specification Supplement, Part B. */
+#pragma once
+#include <stdint.h>
+
+enum att_error {
+	ATT_ERROR_INVALID_HANDLE = 0x01,
+	ATT_ERROR_READ_NOT_PERMITTED = 0x02,
+	ATT_ERROR_WRITE_NOT_PERMITTED = 0x03,
+	ATT_ERROR_INVALID_PDU = 0x04,
+	ATT_ERROR_INSUFFICIENT_AUTHENTICATION = 0x05,
+	ATT_ERROR_REQUEST_NOT_SUPPORTED = 0x06,
+	ATT_ERROR_INVALID_OFFSET = 0x07,
+	ATT_ERROR_INSUFFICIENT_AUTHORIZATION = 0x08,
+	ATT_ERROR_PREPARE_QUEUE_FULL = 0x09,
+	ATT_ERROR_ATTRIBUTE_NOT_FOUND = 0x0A,
+	ATT_ERROR_ATTRIBUTE_NOT_LONG = 0x0B,
+	ATT_ERROR_ENCRYPTION_KEY_SIZE_TOO_SHORT = 0x0C,
+	ATT_ERROR_INVALID_ATTRIBUTE_VALUE_LENGTH = 0x0D,
+	ATT_ERROR_UNLIKELY_ERROR = 0x0E,
+	ATT_ERROR_INSUFFICIENT_ENCRYPTION = 0x0F,
+	ATT_ERROR_UNSUPPORTED_GROUP_TYPE = 0x10,
+	ATT_ERROR_INSUFFICIENT_RESOURCES = 0x11,
+	ATT_ERROR_DATABASE_OUT_OF_SYNC = 0x12,
+	ATT_ERROR_VALUE_NOT_ALLOWED = 0x13,
+	ATT_ERROR_APPLICATION_FIRST = 0x80,	/* 0x80 to 0x9F: named by a higher layer's specification */
+	ATT_ERROR_APPLICATION_LAST = 0x9F,
+	ATT_ERROR_WRITE_REQUEST_REJECTED = 0xFC,
+	ATT_ERROR_CCCD_IMPROPERLY_CONFIGURED = 0xFD,	/* Client Characteristic Configuration Descriptor Improperly Configured */
+	ATT_ERROR_PROCEDURE_ALREADY_IN_PROGRESS = 0xFE,
+	ATT_ERROR_OUT_OF_RANGE = 0xFF,
+};
+
+/* The code's name as printed in the specification; "reserved" if it has none. */
+const char *att_error_name(uint8_t error);
