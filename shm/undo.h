@@ -1,0 +1,25 @@
+/* shm/undo.h - inside of the arena: its shared layout and its log.  Only shm/ includes it. */
+#pragma once
+#include "shm/arena.h"
+
+enum undo_kind { UNDO_OLD, UNDO_ZERO };		/* put the old octets back; clear */
+struct undo_footer { uint32_t where, len : 30, kind : 2; };
+struct pool_head { uint32_t free, live; };	/* free: slot number + 1, 0: none */
+struct arena_header {				/* at ARENA_HEADER_AT */
+	uint64_t magic, layout_hash, config_hash;
+	uint32_t limit[LIMITS];
+	uint32_t slots_at;			/* of pool 0: where an observer finds the positions */
+};
+enum { ARENA_LINE = 64, ARENA_HEADER_AT = 64, ARENA_HEADS_AT = 256, LOG_AT_FRESH = UINT32_MAX };
+#define ARENA_MAGIC 0x31416c696f666572ull	/* "refoilA1" */
+
+/* Fill a->pool and the rest of the geometry from the plan; returns where the slots end. */
+uint32_t arena_lay_out(struct arena *a, const struct arena_plan *plan);
+unsigned arena_pool_of(const struct arena *a, size_t off);
+/* Append to the log; not yet valid until undo_tell. */
+void undo_put(struct arena *a, enum undo_kind kind, size_t off, uint32_t len);
+/* Store the word: what was put so far is valid. */
+void undo_tell(struct arena *a);
+/* Take `len` octets of log back in an image of the arena, from the last entry to the first. */
+void undo_take_back(uint8_t *image, const uint8_t *log, uint32_t len);
+static inline uint32_t round_up(uint32_t n, uint32_t to) { return (n + to - 1) / to * to; }
