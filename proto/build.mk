@@ -1,0 +1,2 @@
+LIBS += proto
+proto.src := $(wildcard proto/*.c)
