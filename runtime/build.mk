@@ -1,0 +1,2 @@
+LIBS += runtime
+runtime.src := $(wildcard runtime/*.c)

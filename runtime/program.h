@@ -1,0 +1,43 @@
+/* runtime/program.h - what makes one daemon out of the runtime: its core, its neighbours, and its few own parts.
+ *
+ * Each daemon is one binary with two lives: `hostd --run-dir DIR --config FILE` is the supervisor; it starts itself again as
+ * `hostd --worker` with descriptors over a socket pair.  program_main is the whole of main(). */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+#include "base/bytes.h"
+#include "shm/step.h"
+
+struct device;			/* runtime/device.h: the parsed device file */
+struct worker;			/* runtime/worker.h */
+struct supervisor;		/* runtime/supervisor.h */
+struct config_sink;		/* takes (key, value) pairs for RECORD_CONFIG; config_emit() */
+
+struct program {
+	const char *name;		/* "hostd": also NAME.sock, the role in Hello, and its row in status */
+	const struct core *core;
+	const char *up, *down;		/* the neighbours' names; NULL: none.  Downstream dials upstream's NAME.sock */
+	bool ready_when_attached;	/* its core gives no NOTICE_READY: it is ready once its worker and links are there */
+	uint64_t ring_size;		/* octets of ring data on links to neighbours; 0: RING_SIZE_DEFAULT */
+
+	/* Supervisor side. */
+	int (*configure)(const struct device *d, struct config_sink *sink);	/* every RECORD_CONFIG of this daemon but DONE */
+	int (*open)(struct supervisor *s, const struct device *d);		/* cold start only: transportd opens the controller and
+										 * hands the fds to supervisor_keep_fd(); NULL: nothing */
+	/* Worker side: for a worker that has more than links (transportd).  NULL where there is nothing. */
+	int (*worker_start)(struct worker *w);		/* descriptors are there (worker_fd()), arena recovered, links attached, not
+							 * yet in the sandbox; all that the loop shall watch is added here (loop_add_file) */
+	int (*worker_turn)(struct worker *w);		/* each turn of the loop: > 0 work was done, 0 none, < 0 -errno: the worker ends */
+	unsigned own_links;				/* bit l: link l's input is drained by worker_turn, not by on_record */
+	const int *syscalls;				/* more that the sandbox allows, ended by -1 */
+};
+
+/* Runs the supervisor, or with --worker the worker.  Returns the exit code: 0 done, 1 failed (one line says why), 2 usage.
+ *
+ * Options: --run-dir DIR, --config FILE, --transport NAME (transportd), --log LEVEL, --cold, --help.
+ * SIGTERM, SIGINT: clean end.  SIGHUP: the device file is read again, its live keys apply.
+ * $NOTIFY_SOCKET, $LISTEN_FDS: runtime/fdstore.h.  TREFOIL_SHADOW=1: each commit is checked (slow). */
+int program_main(const struct program *p, int argc, char **argv);
+
+/* One piece of configuration for the worker; value is copied.  0, -EMSGSIZE. */
+int config_emit(struct config_sink *sink, uint8_t key, struct bytes value);

@@ -1,0 +1,185 @@
+/* runtime/supervisor_private.h - the supervisor's parts, for supervisor*.c and program.c only.  supervisor.h has the map. */
+#pragma once
+#include "proto/control.h"
+#include "proto/control_socket.h"
+#include "runtime/device.h"
+#include "runtime/fdstore.h"
+#include "runtime/ledger.h"
+#include "runtime/log.h"
+#include "runtime/loop.h"
+#include "runtime/program.h"
+#include "runtime/run_dir.h"
+#include "runtime/supervisor.h"
+#include "shm/link.h"
+#include "shm/stats.h"
+
+enum {
+	SUP_CONNS = 48, SUP_PENDING = 64, SUP_KEPT = 8,
+	SUP_SMALL_RING = 64 * 1024,
+	SUP_QUEUE_MAX = 4 * 1024 * 1024,	/* configuration and requests that wait for room in the small ring */
+	SUP_BARRIER_MS = 5000,
+	SUP_DRAIN_MS = 200,			/* a worker that was asked to end is killed after this */
+	SUP_BUDGET_MS = 5000,			/* of outage by backoff, in all */
+	SUP_LIFE_MS = 10000,			/* of life that makes all forgotten */
+	SUP_ABSENT_MS = 10000,			/* a neighbour is given up after this */
+	SUP_GATHER_MS = 1000,			/* a first worker waits this long for its links */
+	SUP_STATUS_MS = 1000,			/* a status waits this long for the core's part */
+};
+
+struct sup_options { const char *run_dir, *config, *transport; bool cold, log_given; enum log_level log; };
+
+enum sup_timer {
+	TIMER_WORKER, TIMER_KILL, TIMER_GATHER, TIMER_DIAL, TIMER_ABSENT_UP, TIMER_ABSENT_DOWN, TIMER_STATUS, SUP_TIMERS
+};
+
+enum conn_role { CONN_NEW, CONN_OPERATOR, CONN_NEIGHBOUR };
+struct sup_conn {			/* somebody on NAME.sock, or the neighbour that we dialed */
+	struct supervisor *s;
+	struct control_link link;	/* .fd < 0: free */
+	int watch;
+	enum conn_role role;
+	unsigned neighbour;		/* link role, for CONN_NEIGHBOUR */
+	uint64_t number;		/* never used twice: what is pending names it */
+	struct control_peer peer;
+	bool dialed, greeted;
+};
+
+struct sup_link {			/* to a neighbour */
+	const char *name;		/* the neighbour's; NULL: there is none */
+	struct link_end end;		/* .generation 0: no link */
+	struct link_end offered;	/* ours, while the answer is awaited (dialer), or FdStored (listener) */
+	uint32_t offered_generation;
+	struct sup_conn *conn;		/* NULL: the neighbour is absent */
+	bool settled;			/* both sides hold `end`, and conn lives */
+	bool given;			/* the worker of now was started with it */
+	bool lost;			/* given up: a new generation when it comes back */
+};
+
+enum worker_state { WORKER_NONE, WORKER_STARTING, WORKER_RUNNING, WORKER_ENDING };
+struct sup_worker {
+	enum worker_state state;
+	pid_t pid;
+	int pidfd, watch, control_watch;
+	struct control_link control;
+	uint64_t started_ns, ready_ns, died_ns;
+	uint64_t outage_from_ns;	/* the first death since a worker was ready */
+	uint32_t attempt;
+	bool replaced;			/* it ends because we asked: no failure */
+	bool counted;			/* that end counts in `restarts` */
+	bool failed;			/* it has said why it cannot go on */
+	int fail_error;
+	char fail_why[160], sandbox[96];
+	unsigned backoff;		/* step of the ladder of delays */
+	uint64_t delay_ms;		/* spent in it */
+	uint64_t outage_us;		/* the last one */
+};
+
+struct sup_pending {			/* an operator's request that the core has not answered */
+	uint64_t conn;			/* number; 0: free */
+	uint64_t serial;
+	uint8_t id[CONTROL_ID_LEN];
+	bool status;			/* part of a Status */
+	uint64_t deadline_ns;
+};
+
+struct sup_small {			/* our end of the link to our worker */
+	struct link_end end;		/* our region; the worker's, read by us only */
+	int worker_region;		/* the worker's region, writable: it is handed on */
+	struct ring in, out;
+	uint32_t generation;
+	int watch;
+	bool broken;			/* the worker's ring lied: made anew with the next worker */
+	uint8_t *queue;			/* records that wait: struct record, payload */
+	size_t queue_len, queue_cap;
+	uint8_t buf[SUP_SMALL_RING / 8];
+};
+
+struct supervisor {
+	const struct program *p;
+	struct sup_options opt;
+	struct device *device;
+	struct run_dir dir;
+	struct loop *loop;
+	struct fdstore store;
+	struct control_allow allow;
+	int listener, listen_watch, signals, signal_watch;
+	struct segment ledger_segment, arena, stats_segment;
+	struct ledger *ledger;
+	struct stats *stats;
+	struct arena_plan plan;
+	struct sup_small small;
+	struct sup_link link[STEP_LINKS];	/* [LINK_SUPERVISOR] is not used */
+	struct sup_worker worker;
+	struct fd_set_named kept;
+	struct sup_conn conn[SUP_CONNS];
+	struct sup_pending pending[SUP_PENDING];
+	uint64_t next_number;
+	uint64_t timer[SUP_TIMERS];		/* absolute; 0: off */
+	unsigned dial_step;
+	uint64_t restart_conn, restart_serial;	/* who asked for the restart under way; 0: nobody */
+	bool warm, told_ready, ending;
+	int exit_code;
+};
+
+struct config_sink { struct supervisor *s; int error; };
+
+/* supervisor.c */
+int supervisor_run(const struct program *p, const struct sup_options *o);
+void sup_timer_in(struct supervisor *s, enum sup_timer t, uint64_t ms);
+void sup_end(struct supervisor *s, int exit_code);
+void sup_check_ready(struct supervisor *s);
+int sup_reload(struct supervisor *s, char *why, size_t why_cap);
+
+/* supervisor_boot.c */
+int sup_boot(struct supervisor *s);
+int sup_cold(struct supervisor *s);		/* everything but ledger and listening socket is made anew */
+int sup_make_small(struct supervisor *s);
+int sup_store_link(struct supervisor *s, unsigned l, const struct link_end *e);
+void sup_forget_link(struct supervisor *s, unsigned l);	/* one level up */
+int sup_store_sync(struct supervisor *s);	/* what was put is acknowledged now */
+void sup_close(struct supervisor *s);
+
+/* supervisor_worker.c */
+void sup_worker_start(struct supervisor *s);
+void sup_worker_replace(struct supervisor *s, bool counted, const char *why);
+void sup_worker_kill(struct supervisor *s);
+void sup_worker_end(struct supervisor *s);	/* for good: waits for it */
+void sup_worker_want(struct supervisor *s);	/* start it as soon as what it needs is there */
+const char *sup_state(const struct supervisor *s);
+
+/* supervisor_strikes.c */
+enum strike_verdict sup_judge(struct supervisor *s, int signal);
+
+/* supervisor_links.c */
+void sup_link_hello(struct supervisor *s, struct sup_conn *c, const Hello *m);
+int sup_link_offered(struct supervisor *s, struct sup_conn *c, struct control_in *in, const LinkOffer *m);
+void sup_link_stored(struct supervisor *s, struct sup_conn *c, const FdStored *m);
+void sup_link_closed(struct supervisor *s, struct sup_conn *c);
+void sup_link_refuse(struct supervisor *s, unsigned l, const char *why);
+void sup_link_give_up(struct supervisor *s, unsigned l);
+void sup_link_drop(struct supervisor *s, unsigned l);
+void sup_dial(struct supervisor *s);
+bool sup_links_there(const struct supervisor *s);
+void sup_link_name(const struct supervisor *s, unsigned l, char *buf, size_t cap);
+int sup_say_hello(struct supervisor *s, struct sup_conn *c, unsigned l);
+
+/* supervisor_small.c */
+int sup_small_open(struct supervisor *s);
+void sup_small_close(struct supervisor *s);
+void sup_small_pump(struct supervisor *s);
+int sup_small_push(struct supervisor *s, struct record h, struct bytes payload);
+int sup_configure(struct supervisor *s, bool reload);
+
+/* supervisor_request.c */
+void sup_request(struct supervisor *s, struct sup_conn *c, uint64_t serial, const OperatorRequest *m);
+void sup_status(struct supervisor *s, struct sup_conn *c, uint64_t serial);
+void sup_status_timeout(struct supervisor *s);
+void sup_on_reply(struct supervisor *s, struct bytes body);
+void sup_requests_again(struct supervisor *s);
+
+/* supervisor_control.c */
+int sup_control_open(struct supervisor *s);
+struct sup_conn *sup_conn_add(struct supervisor *s, int fd);
+struct sup_conn *sup_conn_find(struct supervisor *s, uint64_t number);
+void sup_conn_close(struct sup_conn *c);
+void sup_conn_sent(struct sup_conn *c, int r);		/* after a send: r < 0 closes it; else its queue is watched */

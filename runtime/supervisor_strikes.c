@@ -1,0 +1,46 @@
+/* runtime/supervisor_strikes.c - what the death of our worker means: the evidence, the verdict, the words for it. */
+#include <string.h>
+#include "runtime/supervisor_private.h"
+
+static uint64_t shown(const _Atomic uint64_t *word)
+{
+	return atomic_load_explicit(word, memory_order_acquire);
+}
+
+/* The worker is dead: nothing of this moves any more. */
+static struct flight gather(const struct supervisor *s)
+{
+	struct flight f = { .what = shown(&s->stats->what), .position = shown(&s->stats->position),
+	    .header = shown(&s->stats->header), .now_ns = loop_now() };
+
+	for (unsigned l = 0; l < STEP_LINKS; l++)
+		f.furthest[l] = shown(&s->stats->furthest[l]);
+	if (s->small.generation)
+		f.consumed[LINK_SUPERVISOR] = shown(&link_theirs(&s->small.end)->head.pos);
+	for (unsigned l = LINK_UP; l < STEP_LINKS; l++)
+		if (s->link[l].end.generation)
+			f.consumed[l] = shown(&link_mine(&s->link[l].end)->head.pos);
+	return f;
+}
+
+enum strike_verdict sup_judge(struct supervisor *s, int signal)
+{
+	static const char *const words[] = { "none", "retry, one record a step", "quarantine the record", "reset its connection",
+		"cold start", "give up" };
+	struct flight f = gather(s);
+	/* A record in flight is an open step too, even if nothing has been changed yet: most parsers die before their first edit. */
+	bool open = arena_step_open(s->arena.at) || f.what != FLIGHT_NONE;
+	struct record h = record_from(f.header, 0);
+	enum strike_verdict v;
+
+	if (!strike_counts(signal, open))
+		return STRIKE_NONE;
+	v = strikes_add(&s->ledger->strikes, &f);
+	if (f.what >= 1 && f.what <= STEP_LINKS)
+		log_error("strike", LOG_INT("signal", signal), LOG_UINT("count", s->ledger->strikes.count), LOG_UINT("link", f.what - 1),
+		    LOG_UINT("position", f.position), LOG_UINT("kind", h.kind), LOG_UINT("len", h.len), LOG_STR("verdict", words[v]));
+	else
+		log_error("strike", LOG_INT("signal", signal), LOG_UINT("count", s->ledger->strikes.count),
+		    LOG_STR("at", f.what == FLIGHT_ACT ? "time" : "no record"), LOG_STR("verdict", words[v]));
+	return v;
+}

@@ -1,0 +1,215 @@
+/* runtime/worker.c - turn by turn. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+#include "runtime/log.h"
+#include "runtime/loop.h"
+#include "runtime/watchdog.h"
+#include "runtime/worker_private.h"
+
+struct step *worker_step(struct worker *w) { return &w->step; }
+struct loop *worker_loop(struct worker *w) { return w->loop; }
+struct stats *worker_stats(struct worker *w) { return w->stats; }
+void worker_set_own(struct worker *w, void *own) { w->own = own; }
+void *worker_own(struct worker *w) { return w->own; }
+void worker_want_input(struct worker *w, unsigned l, bool want) { w->link[l].want_input = want; }
+void worker_want_room(struct worker *w, unsigned l) { w->link[l].want_room = true; }
+
+int worker_fd(const struct worker *w, const char *name)
+{
+	for (unsigned i = 0; i < w->fds.count; i++)
+		if (!strcmp(w->fds.at[i].name, name))
+			return w->fds.at[i].fd;
+	return -1;
+}
+
+int worker_keep_fd(struct worker *w, int fd)
+{
+	if (w->fds.count == FDSHELF_MAX)
+		return -ENOSPC;
+	w->fds.at[w->fds.count++] = (struct named_fd){ "", fd };
+	return 0;
+}
+
+uint64_t worker_now(struct worker *w)
+{
+	return w->step.now_ns = loop_now();
+}
+
+_Noreturn void worker_fail(struct worker *w, int error, const char *why)
+{
+	control_fail(&w->control, 0, error, why);
+	control_flush(&w->control);
+	_exit(1);	/* no step is committed on the way out, and no handler runs */
+}
+
+int worker_on_bell(void *ctx, uint32_t revents)
+{
+	(void)ctx;
+	(void)revents;
+	return 0;
+}
+
+/* What a core may draw lies in the arena: a killed step finds the same octets again. */
+static void refill_entropy(struct worker *w)
+{
+	uint8_t octets[ENTROPY_OCTETS];
+	uint32_t n = entropy_room(w->step.arena);
+
+	if (n < ENTROPY_OCTETS / 2)
+		return;
+	if (getrandom(octets, n, 0) != (ssize_t)n)
+		worker_fail(w, -EIO, "no randomness to be had");
+	entropy_refill(w->step.arena, octets, n);
+	worker_commit(w);
+}
+
+/* Records of all links, round-robin, until the batch is full or all are empty or blocked.  Returns how many. */
+static unsigned take_batch(struct worker *w)
+{
+	unsigned n = 0, idle = 0;
+	struct bytes payload;
+	struct record rec;
+	int r;
+
+	while (idle < STEP_LINKS) {
+		unsigned l = w->next;
+
+		w->next = (l + 1) % STEP_LINKS;
+		if (w->p->own_links & 1u << l) {
+			idle++;
+			continue;
+		}
+		r = worker_take(w, l, &rec, &payload);
+		if (r == WORKER_E_BATCH)
+			break;
+		if (r) {
+			idle++;
+			continue;
+		}
+		w->p->core->on_record(&w->step, l, &rec, payload);
+		idle = 0;
+		n++;
+	}
+	return n;
+}
+
+static bool input_blocked(const struct worker *w)
+{
+	bool blocked = false;
+
+	for (unsigned l = 0; l < STEP_LINKS; l++)
+		blocked |= w->link[l].generation && w->link[l].blocked;
+	return blocked;
+}
+
+/* Time is looked at once all input of the former life has been drained: what came in time is not late. */
+static bool act(struct worker *w)
+{
+	const struct core *core = w->p->core;
+
+	w->acting = false;
+	if (!w->drained || !core->on_time || core->deadline(&w->step) > w->step.now_ns)
+		return false;
+	if (w->careful)
+		worker_commit(w);
+	if (!step_may_act(&w->step)) {
+		unsigned full = step_full_link(&w->step);
+
+		w->acting = full < STEP_LINKS;
+		if (full < STEP_LINKS)
+			w->link[full].want_room = true;
+		return full >= STEP_LINKS && worker_dirty(w);	/* the log is full: commit, then again */
+	}
+	atomic_store_explicit(&w->stats->what, FLIGHT_ACT, memory_order_release);
+	core->on_time(&w->step);
+	w->acts++;
+	if (!worker_dirty(w))
+		stats_flight_none(w->stats);
+	return true;
+}
+
+/* Ask to be woken, then look once more.  False: there is something to do. */
+static bool may_sleep(struct worker *w)
+{
+	bool sleep = true;
+
+	for (unsigned l = 0; l < STEP_LINKS; l++) {
+		struct worker_link *k = &w->link[l];
+		bool own = w->p->own_links & 1u << l;
+
+		if (!k->generation)
+			continue;
+		if (k->want_room && !ring_sleep_full(&w->step.link[l].out))
+			sleep = false;
+		if (!(own ? !k->want_input : k->blocked) && !ring_sleep_empty(&w->step.link[l].in))
+			sleep = false;
+		if (k->want_room)
+			stats_add(w->stats, SHELL_full, 1);
+		k->want_room = false;
+	}
+	return sleep;
+}
+
+static int rest(struct worker *w)
+{
+	const struct core *core = w->p->core;
+	uint64_t deadline = LOOP_FOREVER;
+
+	/* Which rings block us is found anew each turn: want_room was set by this turn's takes. */
+	if (!may_sleep(w))
+		return 0;
+	if (core->on_time && w->drained && !w->acting)
+		deadline = core->deadline(&w->step);
+	stats_add(w->stats, SHELL_sleeps, 1);
+	watchdog_rest();
+	return loop_run_once(w->loop, deadline == DEADLINE_NONE ? LOOP_FOREVER : deadline);
+}
+
+static int turn(struct worker *w)
+{
+	unsigned records;
+	bool worked;
+	int r;
+
+	worker_now(w);
+	refill_entropy(w);
+	records = take_batch(w);
+	if (!records && !input_blocked(w))
+		w->drained = true;
+	worked = act(w) || records;
+	worked |= worker_dirty(w);
+	worker_commit(w);
+	if (w->p->worker_turn) {
+		r = w->p->worker_turn(w);
+		if (r < 0)
+			worker_fail(w, r, "its turn failed");
+		worked |= r > 0;
+		worker_commit(w);
+	}
+	if (worked)
+		return loop_run_once(w->loop, 0);
+	return rest(w);
+}
+
+int worker_main(const struct program *p)
+{
+	struct worker *w = calloc(1, sizeof *w);
+	int r;
+
+	if (!w)
+		return 1;
+	r = worker_open(w, p);
+	if (r)
+		return 1;
+	while (!w->ending) {
+		r = turn(w);
+		if (r < 0 && r != -EINTR)
+			worker_fail(w, r, "the loop failed");
+	}
+	worker_commit(w);
+	control_flush(&w->control);
+	_exit(0);
+}

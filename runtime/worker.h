@@ -1,0 +1,69 @@
+/* runtime/worker.h - the worker half of a daemon: a shell around a core, in a sandbox.
+ *
+ * A worker is started by its supervisor with one socket as descriptor 3 and gets everything else over it: the arena, the
+ * stats segment, one Attach for each link, and descriptors by name.  Then, in this order: map, step_recover, step_attach,
+ * program->worker_start, sandbox, Ready, loop.
+ *
+ * A turn of the loop: one `now`; entropy refilled when low; up to WORKER_BATCH records from the links, round-robin;
+ * on_time if the core's deadline has come (input first: after a restart it is drained before any timer fires); one commit;
+ * kicks; counters shown; program->worker_turn.  When a turn did nothing, each ring is asked to wake us, looked at once more,
+ * and the loop sleeps until the deadline.  An idle worker makes no wake-up at all.
+ *
+ * Guarantees: a record is handled in exactly one committed step; the flight words (shm/stats.h) name it before it is.
+ * Refuses: a ring that lies: that link is detached and reported, the others go on.  A frame that does not parse ends the
+ * worker, and its supervisor brings it back.
+ *
+ * What follows is for programs whose worker has more than links (transportd).  All is borrowed and lives as long as `w`. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+#include "base/bytes.h"
+#include "base/record.h"
+#include "shm/stats.h"
+#include "shm/step.h"
+
+struct loop;
+struct program;
+struct worker;
+
+enum { WORKER_BATCH = 64, WORKER_E_BATCH = 8 };
+
+struct step *worker_step(struct worker *w);
+struct loop *worker_loop(struct worker *w);
+struct stats *worker_stats(struct worker *w);
+/* For program->worker_start and worker_turn: one pointer of theirs. */
+void worker_set_own(struct worker *w, void *own);
+void *worker_own(struct worker *w);
+
+/* The descriptor that the supervisor keeps under `name` (supervisor_keep_fd); -1 if there is none.  Borrowed. */
+int worker_fd(const struct worker *w, const char *name);
+
+/* In worker_start: `fd`, opened there, stays open in the sandbox.  Borrowed.  Returns 0, -ENOSPC. */
+int worker_keep_fd(struct worker *w, int fd);
+
+/* CLOCK_BOOTTIME now, also set as the step's now_ns.  Only between steps: a step has one `now`. */
+uint64_t worker_now(struct worker *w);
+
+/* The next record of link `l`, for links in program->own_links; step_take with everything that the shell owes it: the
+ * flight words, the batch limit (one record a step after a strike), quarantine, a report of a ring that lies.
+ *
+ * @payload  borrowed until the next call
+ *
+ * Returns 0; RING_EMPTY; STEP_FULL; STEP_ABSENT (also after the ring lied: the link is detached); WORKER_E_BATCH: this step has
+ * taken what it may, worker_commit first. */
+int worker_take(struct worker *w, unsigned l, struct record *ret, struct bytes *payload);
+
+/* Commit the step under way, kick whom it concerns, show the counters.  Does nothing where nothing was done. */
+void worker_commit(struct worker *w);
+
+/* For links in own_links: may a record there wake us?  True at start.  Set false while nothing can be taken (the controller's
+ * side is full) and true again when it can; a worker that leaves it true and takes nothing never sleeps. */
+void worker_want_input(struct worker *w, unsigned l, bool want);
+/* Room was missing in the output ring of link `l`: wake us when half of it is free.  Holds for one sleep. */
+void worker_want_room(struct worker *w, unsigned l);
+
+/* Why this worker cannot go on: a line in the log, a Failed frame to the supervisor, exit.  `why`: for a person. */
+_Noreturn void worker_fail(struct worker *w, int error, const char *why);
+
+/* What program_main runs for --worker.  Returns the exit code; in practice it exits by itself. */
+int worker_main(const struct program *p);

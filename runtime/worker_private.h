@@ -1,0 +1,62 @@
+/* runtime/worker_private.h - the worker's parts, for worker*.c only.
+ *
+ *   worker.c        turn, sleep, and what programs may ask
+ *   worker_take.c   one record: flight words, batch limit, quarantine; the commit
+ *   worker_start.c  descriptors in, recovery, sandbox, Ready; frames later */
+#pragma once
+#include "proto/control.h"
+#include "runtime/fdstore.h"
+#include "runtime/program.h"
+#include "runtime/worker.h"
+#include "shm/segment.h"
+
+struct worker_link {
+	struct segment mine, theirs;
+	int bell, peer_bell, watch;
+	uint32_t generation;		/* 0: not there */
+	uint64_t size_out, size_in;
+	uint64_t until;			/* one record a step until the input position is past this */
+	bool untrusted;			/* kick through the loop */
+	bool want_input;		/* own links: may a record wake us? */
+	bool want_room;			/* room in the output ring shall wake us */
+	bool blocked;			/* its input waits for room somewhere */
+	uint64_t records;		/* taken since the last commit */
+};
+struct worker {
+	const struct program *p;
+	void *own;
+	struct loop *loop;
+	struct control_link control;
+	struct arena arena;
+	struct segment arena_segment, stats_segment;
+	struct stats *stats;
+	struct step step;
+	struct worker_link link[STEP_LINKS];
+	struct fd_set_named fds;	/* what program->open kept */
+	uint8_t *buf;			/* a record's payload, copied out */
+	uint32_t buf_cap;
+	unsigned next;			/* link whose turn it is */
+	unsigned taken, limit;		/* records in this step, and how many it may have */
+	bool careful;			/* after a strike: one record a step, and nothing beside it */
+	uint64_t acts;			/* on_time in this step */
+	bool drained;			/* since the start all input was empty once: timers may fire */
+	bool acting;			/* on_time waits for room */
+	bool ending;			/* Drain was asked for */
+	unsigned skip_link;		/* link + 1 of the record in quarantine */
+	uint64_t skip_position;
+	enum core_rung skip_rung;
+	/* From the Start frame, until it has been acted on. */
+	bool started, format, shadow, rolled_back;
+	struct arena_plan plan;
+	uint64_t layout_hash, arena_size, recover_ns;
+	uint32_t uid, gid, parent, attempt;
+};
+
+/* worker_start.c: everything up to Ready, on descriptor 3.  Returns 0, -errno after it has said why. */
+int worker_open(struct worker *w, const struct program *p);
+/* worker_take.c */
+bool worker_dirty(const struct worker *w);
+void worker_lost_link(struct worker *w, unsigned l);
+/* worker.c: a bell rang; the turn that follows looks. */
+int worker_on_bell(void *ctx, uint32_t revents);
+int worker_on_control(void *ctx, uint32_t revents);

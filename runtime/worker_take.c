@@ -1,0 +1,132 @@
+/* runtime/worker_take.c - a record is taken with all that is owed to it, and a step is committed. */
+#include <errno.h>
+#include <stdio.h>
+#include "runtime/log.h"
+#include "runtime/loop.h"
+#include "runtime/worker_private.h"
+#include "shm/link.h"
+
+bool worker_dirty(const struct worker *w)
+{
+	return w->step.moved || arena_dirty(w->step.arena);
+}
+
+/* After a strike each step takes one record, until all links are past the furthest position of the dead batch: the second
+ * strike then names the record. */
+static unsigned batch_limit(struct worker *w)
+{
+	w->careful = false;
+	for (unsigned l = 0; l < STEP_LINKS; l++) {
+		if (w->link[l].generation && w->step.link[l].in.at < w->link[l].until)
+			w->careful = true;
+		else
+			w->link[l].until = 0;
+	}
+	return w->careful ? 1 : WORKER_BATCH;
+}
+
+/* The ring lied: nothing more comes or goes there.  Our supervisor makes a new link; the others go on. */
+void worker_lost_link(struct worker *w, unsigned l)
+{
+	Detach m = CONTROL_INIT(DETACH);
+	Frame f = CONTROL_FRAME(DETACH, detach, &m);
+
+	if (l == LINK_SUPERVISOR)
+		worker_fail(w, -EPROTO, "ring of our supervisor is corrupt");
+	worker_commit(w);
+	m.link = l;
+	m.generation = w->link[l].generation;
+	m.why = CONTROL_STR("ring corrupt");
+	log_warn("link detached", LOG_UINT("link", l), LOG_UINT("generation", m.generation), LOG_WHY("its ring lied"));
+	loop_unwatch(w->loop, w->link[l].watch);
+	step_detach(&w->step, l);
+	w->link[l].watch = -1;
+	w->link[l].generation = 0;
+	if (control_send(&w->control, &f, NULL, 0))
+		worker_fail(w, -EPIPE, "supervisor does not hear");
+}
+
+/* The record in quarantine: skipped in a step of its own, its payload not looked at. */
+static void skip(struct worker *w, unsigned l, const struct record *r)
+{
+	if (w->p->core->on_poison)
+		w->p->core->on_poison(&w->step, l, r, w->skip_rung);
+	w->skip_link = 0;
+	worker_commit(w);
+	log_warn("record skipped", LOG_UINT("link", l), LOG_UINT("position", w->skip_position), LOG_UINT("kind", r->kind),
+	    LOG_UINT("len", r->len));
+}
+
+int worker_take(struct worker *w, unsigned l, struct record *ret, struct bytes *payload)
+{
+	struct worker_link *k = &w->link[l];
+	uint64_t at = w->step.link[l].in.at;
+	bool poison = w->skip_link == l + 1 && w->skip_position == at;
+	int r;
+
+	if (!w->taken)
+		w->limit = batch_limit(w);
+	if (w->taken >= w->limit || (poison && worker_dirty(w)))
+		return WORKER_E_BATCH;
+	r = step_take(&w->step, l, ret, w->buf, w->buf_cap);
+	k->blocked = r == STEP_FULL;
+	if (r == STEP_FULL && step_full_link(&w->step) < STEP_LINKS)
+		w->link[step_full_link(&w->step)].want_room = true;
+	else if (r == STEP_FULL) {	/* the log is full: only a commit empties it */
+		if (!worker_dirty(w))
+			worker_fail(w, -EOVERFLOW, "the core's largest undo does not fit the arena's log");
+		return WORKER_E_BATCH;
+	}
+	if (r == RING_CORRUPT) {
+		worker_lost_link(w, l);
+		return STEP_ABSENT;
+	}
+	if (r)
+		return r;
+	stats_flight(w->stats, l, at, *ret, w->step.link[l].in.at);
+	w->taken++;
+	k->records++;
+	if (poison) {
+		skip(w, l, ret);
+		return worker_take(w, l, ret, payload);
+	}
+	*payload = (struct bytes){ w->buf, ret->len };
+	return 0;
+}
+
+static void kick(struct worker *w, unsigned l)
+{
+	struct worker_link *k = &w->link[l];
+
+	if (!w->step.link[l].kick || !k->generation)
+		return;
+	w->step.link[l].kick = false;
+	if (k->untrusted)
+		loop_kick(w->loop, k->peer_bell);
+	else
+		link_kick(k->peer_bell);
+	stats_add(w->stats, SHELL_kicks, 1);
+}
+
+void worker_commit(struct worker *w)
+{
+	uint64_t records = 0;
+
+	if (!worker_dirty(w))
+		return;
+	step_commit(&w->step);
+	stats_flight_none(w->stats);
+	for (unsigned l = 0; l < STEP_LINKS; l++)
+		kick(w, l);
+	for (unsigned l = 0; l < STEP_LINKS; l++) {
+		records += w->link[l].records;
+		stats_add(w->stats, SHELL_records_sup + l, w->link[l].records);
+		w->link[l].records = 0;
+	}
+	stats_add(w->stats, SHELL_steps, 1);
+	stats_add(w->stats, SHELL_records, records);
+	stats_add(w->stats, SHELL_acts, w->acts);
+	stats_show(w->stats, w->step.arena);
+	w->taken = 0;
+	w->acts = 0;
+}

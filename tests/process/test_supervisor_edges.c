@@ -1,0 +1,341 @@
+/* Supervisors at their edges: neighbours that vanish, rings that lie, clients that do, configuration, idleness, no store. */
+#include <stdarg.h>
+#include <setjmp.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+#include "proto/control.h"
+#include "proto/control_socket.h"
+#include "shm/ring.h"
+#include "tests/lib/nest.h"
+#include "tests/lib/toy.h"
+
+enum { UP, DOWN };
+static const char *const both[] = { "toyup", "toydown" };
+
+static struct toy_report report(struct nest *n, unsigned child)
+{
+	struct nest_status st;
+	struct toy_report r;
+
+	for (unsigned i = 0; i < 400; i++) {
+		assert_true(nest_status(n, child, &st));
+		if (toy_report_decode(st.core, &r))
+			return r;
+		nest_sleep_ms(5);
+	}
+	fail_msg("no core answers");
+	abort();
+}
+
+static void load_and_expect(struct nest *n, uint64_t number)
+{
+	uint8_t order[9] = { 'L' };
+	struct toy_report up;
+
+	for (unsigned i = 0; i < 8; i++)
+		order[1 + i] = (uint8_t)(number >> 8 * i);
+	assert_true(nest_order(n, UP, order, sizeof order));
+	for (unsigned i = 0; i < 1000; i++) {
+		up = report(n, UP);
+		if (up.back == number)
+			break;
+		nest_sleep_ms(5);
+	}
+	assert_int_equal(up.back, number);
+	assert_int_equal(up.errors, 0);
+	assert_int_equal(report(n, DOWN).errors, 0);
+}
+
+static void wait_generation(struct nest *n, unsigned generation)
+{
+	struct nest_status a, b;
+
+	for (unsigned i = 0; i < 1000; i++) {
+		assert_true(nest_status(n, UP, &a) && nest_status(n, DOWN, &b));
+		if (a.generation >= generation && b.generation == a.generation && !strcmp(a.state, "running") && !strcmp(b.state, "running"))
+			return;
+		nest_sleep_ms(5);
+	}
+	fail_msg("no new link: generations %u and %u", a.generation, b.generation);
+}
+
+static void a_ring_that_lies_is_refused_and_made_anew(void **state)
+{
+	struct nest n = { .no_store = false };
+	struct ring_region *at;
+	struct nest_status st;
+	int fd;
+
+	(void)state;
+	nest_open(&n, both);
+	nest_wait_ready(&n);
+	load_and_expect(&n, 10000);
+	fd = nest_held_fd(&n, UP, "down.mine");		/* as an owned neighbour would: into its own region */
+	assert_true(fd >= 0);
+	at = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_true(at != MAP_FAILED);
+	atomic_store(&at->tail.pos, atomic_load(&at->tail.pos) + (1ull << 40));
+	close(fd);
+	fd = nest_held_fd(&n, UP, "down.peerbell");
+	assert_int_equal(write(fd, &(uint64_t){ 1 }, 8), 8);
+	close(fd);
+	munmap(at, 4096);
+	wait_generation(&n, 2);
+	load_and_expect(&n, 20000);
+	assert_int_equal(report(&n, DOWN).links, 2);
+	for (unsigned c = 0; c < 2; c++) {
+		assert_true(nest_status(&n, c, &st));
+		assert_int_equal(st.restarts, 0);	/* a worker that is replaced for a new link did not fail */
+	}
+	nest_close(&n);
+}
+
+static void a_strike_without_a_record_leads_to_a_cold_start(void **state)
+{
+	struct nest n = { .no_store = false };
+	struct nest_status st;
+
+	(void)state;
+	nest_open(&n, both);
+	nest_wait_ready(&n);
+	load_and_expect(&n, 10000);
+	assert_true(nest_order(&n, UP, "A", 1));
+	wait_generation(&n, 2);
+	load_and_expect(&n, 500);
+	assert_true(nest_status(&n, UP, &st));
+	/* The first death may take the order back with it: then the second one is again a first. */
+	assert_in_range(st.strikes, 2, 3);
+	assert_int_equal(st.quarantined, 0);
+	nest_close(&n);
+}
+
+static void an_absent_neighbour_is_given_up_after_ten_seconds(void **state)
+{
+	struct nest n = { .no_store = false };
+	struct nest_status st;
+	struct toy_report r;
+	char path[128];
+
+	(void)state;
+	nest_open(&n, both);
+	nest_wait_ready(&n);
+	load_and_expect(&n, 1000);
+	n.child[DOWN].wanted = false;
+	kill(n.child[DOWN].pid, SIGKILL);
+	nest_sleep_ms(200);
+	assert_true(nest_status(&n, UP, &st));
+	assert_string_equal(st.state, "waiting");
+	assert_int_equal(report(&n, UP).lost, 0);
+	nest_sleep_ms(10300);
+	r = report(&n, UP);
+	assert_int_equal(r.lost, 1);
+	assert_true(nest_status(&n, UP, &st));
+	assert_int_equal(st.restarts, 0);
+	snprintf(path, sizeof path, "%s/toydown.sock", n.dir);
+	unlink(path);				/* its owner had no time to */
+	nest_close(&n);
+}
+
+static unsigned long switches(unsigned pid)
+{
+	char path[64], line[128];
+	unsigned long a, sum = 0;
+	FILE *f;
+
+	snprintf(path, sizeof path, "/proc/%u/status", pid);
+	f = fopen(path, "r");
+	assert_non_null(f);
+	while (fgets(line, sizeof line, f))
+		if (sscanf(line, "voluntary_ctxt_switches: %lu", &a) == 1)
+			sum += a;
+	fclose(f);
+	return sum;
+}
+
+static void idle_is_no_wake_up_at_all(void **state)
+{
+	struct nest n = { .no_store = false };
+	struct nest_status st[2];
+	unsigned long before[4], after[4];
+
+	(void)state;
+	nest_open(&n, both);
+	nest_wait_ready(&n);
+	load_and_expect(&n, 1000);
+	for (unsigned c = 0; c < 2; c++)
+		assert_true(nest_status(&n, c, &st[c]));
+	nest_sleep_ms(100);
+	for (unsigned i = 0; i < 4; i++)
+		before[i] = switches(i & 1 ? st[i / 2].pid : st[i / 2].worker_pid);
+	nest_sleep_ms(2000);
+	for (unsigned i = 0; i < 4; i++) {
+		after[i] = switches(i & 1 ? st[i / 2].pid : st[i / 2].worker_pid);
+		assert_int_equal(after[i], before[i]);
+	}
+	load_and_expect(&n, 1001);
+	for (unsigned i = 0; i < 4; i++)	/* and the same counter moves when there is something to do */
+		assert_true(switches(i & 1 ? st[i / 2].pid : st[i / 2].worker_pid) > after[i]);
+	nest_close(&n);
+}
+
+static void send_octets(const char *path, const void *at, size_t len)
+{
+	int fd = control_dial(path);
+
+	assert_true(fd >= 0);
+	assert_true(send(fd, at, len, MSG_NOSIGNAL) == (ssize_t)len);
+	nest_sleep_ms(20);
+	close(fd);
+}
+
+static void clients_that_lie_or_do_not_read_lose_their_link_only(void **state)
+{
+	struct nest n = { .no_store = false };
+	StatusRequest m = CONTROL_INIT(STATUS_REQUEST);
+	Frame f = CONTROL_FRAME(STATUS_REQUEST, status_request, &m);
+	struct control_link link;
+	static uint8_t big[60000];
+	struct nest_status st;
+	char path[128];
+	int fd, r = 0;
+
+	(void)state;
+	nest_open(&n, both);
+	nest_wait_ready(&n);
+	snprintf(path, sizeof path, "%s/toyup.sock", n.dir);
+	memset(big, 0xA5, sizeof big);
+	send_octets(path, "garbage", 7);
+	send_octets(path, big, sizeof big);
+	send_octets(path, "", 1);
+	fd = control_dial(path);
+	assert_int_equal(control_open(&link, fd), 0);
+	assert_int_equal(control_send(&link, &f, NULL, 0), 0);	/* before Hello */
+	control_close(&link);
+	fd = control_dial(path);
+	assert_int_equal(control_open(&link, fd), 0);
+	assert_int_equal(control_hello(&link, "operator", 0), 0);
+	for (unsigned i = 0; i < 20000 && !r; i++) {	/* asks and never reads */
+		r = control_send(&link, &f, NULL, 0);
+		while (!r && control_pending(&link)) {
+			nest_sleep_ms(1);
+			r = control_flush(&link);
+		}
+	}
+	assert_true(r == -EPIPE || r == -ECONNRESET);
+	control_close(&link);
+	assert_true(nest_status(&n, UP, &st));
+	assert_int_equal(st.restarts, 0);
+	load_and_expect(&n, 5000);
+	nest_close(&n);
+}
+
+static void live_keys_are_read_again_by_sighup(void **state)
+{
+	struct nest n = { .config = "/tmp/nest_device.json" };
+	struct nest_status st;
+	FILE *f;
+
+	(void)state;
+	f = fopen(n.config, "w");
+	assert_non_null(f);
+	fputs("{ \"name\": \"Toy\" }", f);
+	fclose(f);
+	nest_open(&n, both);
+	nest_wait_ready(&n);
+	assert_int_equal(report(&n, UP).configs, 1);
+	f = fopen(n.config, "w");
+	fputs("{ \"name\": \"Other\", \"advertising_interval\": 200 }", f);
+	fclose(f);
+	assert_true(nest_status(&n, UP, &st));
+	kill((pid_t)st.pid, SIGHUP);
+	for (unsigned i = 0; i < 200 && report(&n, UP).configs < 2; i++)
+		nest_sleep_ms(5);
+	assert_int_equal(report(&n, UP).configs, 2);
+	f = fopen(n.config, "w");
+	fputs("{ \"name\": 7 }", f);		/* wrong: kept as it was, and alive */
+	fclose(f);
+	kill((pid_t)st.pid, SIGHUP);
+	nest_sleep_ms(50);
+	assert_int_equal(report(&n, UP).configs, 2);
+	assert_true(nest_status(&n, UP, &st));
+	assert_int_equal(st.restarts, 0);
+	nest_close(&n);
+	unlink(n.config);
+}
+
+static void without_a_store_it_works_and_ends_cleanly(void **state)
+{
+	struct nest n = { .no_store = true };
+	struct nest_status st;
+
+	(void)state;
+	unsetenv("NOTIFY_SOCKET");
+	nest_open(&n, both);
+	load_and_expect(&n, 10000);
+	assert_true(nest_status(&n, DOWN, &st));
+	kill((pid_t)st.worker_pid, SIGKILL);
+	load_and_expect(&n, 20000);
+	nest_close(&n);
+	assert_int_equal(n.child[UP].code, 0);
+	assert_int_equal(n.child[DOWN].code, 0);
+}
+
+static int run(char *const argv[])
+{
+	struct spawn s = { .path = "/proc/self/exe", .argv = argv };
+	int pidfd, status;
+	pid_t pid;
+
+	assert_int_equal(spawn_child(&s, &pid, &pidfd), 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	close(pidfd);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void exit_codes_are_those_of_the_contract(void **state)
+{
+	char *const help[] = { CONTROL_STR("toyup"), CONTROL_STR("--help"), NULL };
+	char *const bad[] = { CONTROL_STR("toyup"), CONTROL_STR("--what"), NULL };
+	char *const level[] = { CONTROL_STR("toyup"), CONTROL_STR("--log"), CONTROL_STR("loud"), NULL };
+	char *const more[] = { CONTROL_STR("toyup"), CONTROL_STR("more"), NULL };
+	char *const config[] = { CONTROL_STR("toyup"), CONTROL_STR("--config"), CONTROL_STR("/nonexistent.json"), NULL };
+
+	(void)state;
+	assert_int_equal(run(help), 0);
+	assert_int_equal(run(bad), 2);
+	assert_int_equal(run(level), 2);
+	assert_int_equal(run(more), 2);
+	assert_int_equal(run(config), 1);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_ring_that_lies_is_refused_and_made_anew),
+		cmocka_unit_test(a_strike_without_a_record_leads_to_a_cold_start),
+		cmocka_unit_test(an_absent_neighbour_is_given_up_after_ten_seconds),
+		cmocka_unit_test(idle_is_no_wake_up_at_all),
+		cmocka_unit_test(clients_that_lie_or_do_not_read_lose_their_link_only),
+		cmocka_unit_test(live_keys_are_read_again_by_sighup),
+		cmocka_unit_test(without_a_store_it_works_and_ends_cleanly),
+		cmocka_unit_test(exit_codes_are_those_of_the_contract),
+	};
+	int code = toy_main(argc, argv);
+
+	if (code >= 0)
+		return code;
+	if (argc > 1)
+		cmocka_set_test_filter(argv[1]);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

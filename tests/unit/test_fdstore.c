@@ -1,0 +1,228 @@
+/* Descriptors go up, are acknowledged, and come back; what is not in order is refused. */
+#include <stdarg.h>
+#include <setjmp.h>
+#include <stddef.h>
+#include <dirent.h>
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+#include "runtime/fdstore.h"
+
+static unsigned open_fds(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	unsigned n = 0;
+
+	assert_non_null(d);
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n;
+}
+
+static void store_open(struct fdshelf *shelf, struct fdstore *store)
+{
+	assert_int_equal(fdshelf_open(shelf), 0);
+	fdshelf_expect(shelf, getpid());
+	setenv("NOTIFY_SOCKET", shelf->address, 1);
+	assert_int_equal(fdstore_open(store), 0);
+	assert_true(fdstore_there(store));
+	unsetenv("NOTIFY_SOCKET");
+}
+
+static bool same_file(int a, int b)
+{
+	uint64_t one = 1, got = 0;
+
+	if (write(a, &one, sizeof one) != sizeof one)
+		return false;
+	return read(b, &got, sizeof got) == sizeof got && got == 1;
+}
+
+static void *receiver(void *arg)
+{
+	struct fdshelf *shelf = arg;
+	struct pollfd p = { .fd = shelf->fd, .events = POLLIN };
+
+	while (poll(&p, 1, 300) > 0)
+		fdshelf_receive(shelf);
+	return NULL;
+}
+
+static void a_barrier_means_held(void **state)
+{
+	struct fdshelf shelf;
+	struct fdstore store;
+	pthread_t t;
+	int bell, back;
+	unsigned before = open_fds();
+
+	(void)state;
+	store_open(&shelf, &store);
+	bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	assert_int_equal(fdstore_barrier(&store, 20), -ETIMEDOUT);	/* nobody handles it */
+	assert_int_equal(pthread_create(&t, NULL, receiver, &shelf), 0);
+	assert_int_equal(fdstore_put(&store, "arena", bell), 0);
+	assert_int_equal(fdstore_put(&store, "other", bell), 0);
+	assert_int_equal(fdstore_barrier(&store, 2000), 0);
+	assert_int_equal(shelf.held.count, 2);
+	assert_int_equal(fdstore_remove(&store, "other"), 0);
+	assert_int_equal(fdstore_tell(&store, "READY=1\nSTATUS=up and well"), 0);
+	assert_int_equal(fdstore_barrier(&store, 2000), 0);
+	pthread_join(t, NULL);
+	assert_int_equal(shelf.held.count, 1);
+	assert_true(shelf.ready);
+	assert_string_equal(shelf.status, "up and well");
+	assert_int_equal(shelf.refused, 0);
+	back = fds_take(&shelf.held, "arena");
+	assert_true(same_file(bell, back));
+	assert_int_equal(fds_take(&shelf.held, "arena"), -1);
+	close(back);
+	close(bell);
+	fdstore_close(&store);
+	fdshelf_close(&shelf);
+	assert_int_equal(open_fds(), before);
+}
+
+static void what_is_not_in_order_is_refused(void **state)
+{
+	static const char *const bad[] = { "FDSTORE=1\nFDNAME=no fd", "FDSTORE=1", "HELLO=1", "", "FDSTOREREMOVE=1\nFDNAME=a:b",
+		"BARRIER=1" };
+	struct fdshelf shelf;
+	struct fdstore store;
+	unsigned n = sizeof bad / sizeof *bad;
+
+	(void)state;
+	store_open(&shelf, &store);
+	for (unsigned i = 0; i < n; i++)
+		assert_int_equal(fdstore_tell(&store, bad[i]), 0);
+	assert_int_equal(fdstore_put(&store, "a:b", 2), 0);
+	assert_int_equal(fdstore_put(&store, "a name that is far too long for it", 2), 0);
+	assert_int_equal(fdshelf_receive(&shelf), 0);
+	assert_int_equal(shelf.refused, n + 2);
+	assert_int_equal(shelf.held.count, 0);
+	fdshelf_expect(&shelf, getpid() + 1);	/* somebody else's descriptors are not taken */
+	assert_int_equal(fdstore_put(&store, "arena", 2), 0);
+	assert_int_equal(fdshelf_receive(&shelf), 0);
+	assert_int_equal(shelf.held.count, 0);
+	fdshelf_expect(&shelf, getpid());
+	for (unsigned i = 0; i < FDSHELF_MAX + 5; i++) {
+		assert_int_equal(fdstore_put(&store, "many", 2), 0);
+		assert_int_equal(fdshelf_receive(&shelf), 0);
+	}
+	assert_int_equal(shelf.held.count, FDSHELF_MAX);
+	fdstore_close(&store);
+	fdshelf_close(&shelf);
+}
+
+static void without_anybody_above_it_does_nothing(void **state)
+{
+	struct fdstore store;
+
+	(void)state;
+	unsetenv("NOTIFY_SOCKET");
+	assert_int_equal(fdstore_open(&store), 0);
+	assert_false(fdstore_there(&store));
+	assert_int_equal(fdstore_put(&store, "arena", 2), 0);
+	assert_int_equal(fdstore_barrier(&store, 1000), 0);
+	setenv("NOTIFY_SOCKET", "relative/path", 1);
+	assert_int_equal(fdstore_open(&store), -EINVAL);
+	unsetenv("NOTIFY_SOCKET");
+}
+
+/* The child of spawn_child is this program again: see main. */
+static void a_child_finds_them_by_name(void **state)
+{
+	char *const argv[] = { (char *)"test_fdstore", (char *)"--child", NULL };
+	char *const env[] = { (char *)"CHILD_SAYS=7", NULL };
+	struct fd_set_named set = { .count = 2 };
+	struct spawn s = { .path = "/proc/self/exe", .argv = argv, .env = env, .listen = &set, .death_signal = SIGKILL };
+	int one = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), two = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), pidfd, status;
+	uint64_t got = 0;
+	pid_t pid;
+
+	(void)state;
+	/* Crosswise: a descriptor lies where another must go. */
+	set.at[0] = (struct named_fd){ "second", two };
+	set.at[1] = (struct named_fd){ "first", one };
+	setenv("LISTEN_FDS", "9", 1);		/* what is inherited by that name must not show through */
+	assert_int_equal(spawn_child(&s, &pid, &pidfd), 0);
+	unsetenv("LISTEN_FDS");
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 7);
+	assert_int_equal(read(one, &got, sizeof got), sizeof got);
+	assert_int_equal(got, 1);
+	assert_int_equal(read(two, &got, sizeof got), sizeof got);
+	assert_int_equal(got, 2);
+	close(pidfd);
+	s.path = "/nonexistent/program";
+	assert_int_equal(spawn_child(&s, &pid, &pidfd), -ENOENT);
+	close(one);
+	close(two);
+}
+
+static int child(void)
+{
+	struct fd_set_named set;
+	uint64_t one = 1, two = 2;
+	int first, second;
+
+	if (fds_inherited(&set) || set.count != 2 || getenv("LISTEN_FDS"))
+		return 1;
+	first = fds_take(&set, "first");
+	second = fds_take(&set, "second");
+	if (first < 0 || second < 0 || write(first, &one, 8) != 8 || write(second, &two, 8) != 8)
+		return 2;
+	return atoi(getenv("CHILD_SAYS") ? getenv("CHILD_SAYS") : "3");
+}
+
+static void a_worker_is_gone_before_its_successor_comes(void **state)
+{
+	struct fdshelf shelf;
+	struct fdstore store;
+	pid_t pid = fork();
+	int pidfd;
+
+	(void)state;
+	if (!pid) {
+		pause();
+		_exit(0);
+	}
+	store_open(&shelf, &store);
+	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	assert_true(pidfd >= 0);
+	assert_int_equal(fdstore_put(&store, "worker", pidfd), 0);
+	assert_int_equal(fdshelf_receive(&shelf), 0);
+	assert_int_equal(fdshelf_end_worker(&shelf, 2000), 0);
+	assert_int_equal(shelf.held.count, 0);
+	assert_int_equal(waitpid(pid, NULL, WNOHANG), pid);
+	assert_int_equal(fdshelf_end_worker(&shelf, 2000), 0);	/* none stored: fine */
+	close(pidfd);
+	fdstore_close(&store);
+	fdshelf_close(&shelf);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_barrier_means_held),
+		cmocka_unit_test(what_is_not_in_order_is_refused),
+		cmocka_unit_test(without_anybody_above_it_does_nothing),
+		cmocka_unit_test(a_child_finds_them_by_name),
+		cmocka_unit_test(a_worker_is_gone_before_its_successor_comes),
+	};
+
+	if (argc > 1 && !strcmp(argv[1], "--child"))
+		return child();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
