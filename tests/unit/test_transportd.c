@@ -1,0 +1,479 @@
+/* tests/unit/test_transportd.c - transportd's line: framing into the ring, backpressure, hostile controllers, hostile records,
+ * ends.  Exactness over kills is tests/process/test_transportd_kill.c. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <cmocka.h>
+#include "base/types.h"
+#include "tests/lib/line_world.h"
+#include "wire/wire.h"
+
+enum { RING = 16 * 1024, LONGEST = RING / 8 - RECORD_HEADER };
+struct rig { struct line_world w; struct line_worker k; uint8_t buf[1 << 16]; struct record h; };
+
+static int rig_of(void **state, enum line_socket kind)
+{
+	struct rig *g = calloc(1, sizeof *g);
+
+	line_world_open(&g->w, kind, RING);
+	g->k.batch = 64;
+	assert_int_equal(line_worker_start(&g->k, &g->w), 0);
+	*state = g;
+	return 0;
+}
+static int rig_unix(void **state) { return rig_of(state, LINE_UNIX); }
+static int rig_tcp(void **state) { return rig_of(state, LINE_TCP); }
+static int rig_end(void **state)
+{
+	struct rig *g = *state;
+
+	line_worker_end(&g->k);
+	line_world_close(&g->w);
+	free(g);
+	return 0;
+}
+
+#define SAY(g, ...) say(g, (const uint8_t[]){ __VA_ARGS__ }, sizeof((const uint8_t[]){ __VA_ARGS__ }))
+static void say(struct rig *g, const void *at, size_t n)
+{
+	assert_int_equal(send(g->w.far, at, n, MSG_NOSIGNAL), n);
+}
+/* tcp: the other end's octets are there a moment later. */
+static void settle(struct rig *g)
+{
+	for (int i = 0; i < 3; i++) {
+		line_worker_settle(&g->k);
+		if (g->k.stream.kind->domain != AF_UNIX)
+			usleep(2000);
+	}
+}
+static bool next(struct rig *g) { return line_host_take(&g->w, &g->h, g->buf, sizeof g->buf); }
+static void expect_state(struct rig *g, uint8_t state)
+{
+	struct local_transport_state m;
+
+	assert_true(next(g));
+	assert_int_equal(g->h.kind, RECORD_TRANSPORT_STATE);
+	assert_true(local_transport_state_decode((struct bytes){ g->buf, g->h.len }, &m));
+	assert_int_equal(m.state, state);
+}
+static void expect(struct rig *g, uint8_t kind, struct bytes body)
+{
+	assert_true(next(g));
+	assert_int_equal(g->h.kind, kind);
+	assert_int_equal(g->h.len, body.len);
+	assert_memory_equal(g->buf, body.at, body.len);
+}
+static void expect_failed_notice(struct rig *g, const char *part)
+{
+	struct local_notice m;
+	char text[200];
+
+	assert_int_equal(ring_take(&g->w.sup_in, &g->h, g->buf, sizeof g->buf), 0);
+	assert_int_equal(g->h.kind, RECORD_NOTICE);
+	assert_true(local_notice_decode((struct bytes){ g->buf, g->h.len }, &m));
+	assert_int_equal(m.what, NOTICE_FAILED);
+	snprintf(text, sizeof text, "%.*s", (int)m.detail.len, (const char *)m.detail.at);
+	if (!strstr(text, part))
+		fail_msg("notice \"%s\" has no \"%s\"", text, part);
+	assert_int_equal(ring_take(&g->w.sup_in, &g->h, g->buf, sizeof g->buf), RING_EMPTY);
+}
+static void expect_end(struct rig *g, const char *part)
+{
+	settle(g);
+	expect_state(g, TRANSPORT_DOWN);
+	assert_false(next(g));
+	expect_failed_notice(g, part);
+	assert_int_equal(line_of(&g->k.step)->state, LINE_DOWN);
+}
+
+static const uint8_t complete[] = { 0x0E, 4, 1, 3, 12, 0 }, data[] = { 0x40, 0x20, 2, 0, 7, 8 };
+#define BODY(a) ((struct bytes){ (a), sizeof (a) })
+
+static void packets_of_all_kinds_become_records_in_order(void **state)
+{
+	struct rig *g = *state;
+
+	SAY(g, 4, 0x0E, 4, 1, 3, 12, 0, 2, 0x40, 0x20, 2, 0, 7, 8, 3, 0x41, 0, 1, 9, 5, 0x42, 0, 1, 0, 3);
+	settle(g);
+	expect_state(g, TRANSPORT_UP);
+	expect(g, RECORD_HCI_EVENT, BODY(complete));
+	expect(g, RECORD_HCI_ACL, BODY(data));
+	expect(g, RECORD_HCI_SCO, (struct bytes){ (const uint8_t[]){ 0x41, 0, 1, 9 }, 4 });
+	expect(g, RECORD_HCI_ISO, (struct bytes){ (const uint8_t[]){ 0x42, 0, 1, 0, 3 }, 5 });
+	assert_false(next(g));
+	assert_int_equal(line_worker_count(&g->k, LINE_in_acl_packets), 1);
+	assert_int_equal(line_worker_count(&g->k, LINE_in_acl_octets), sizeof data);
+}
+
+/* Also over a restart after each octet: what is there of a packet lives in the arena. */
+static void octet_by_octet_with_a_restart_after_each(void **state)
+{
+	struct rig *g = *state;
+	const uint8_t s[] = { 2, 0x40, 0x20, 2, 0, 7, 8, 4, 0x0E, 4, 1, 3, 12, 0 };
+
+	settle(g);
+	expect_state(g, TRANSPORT_UP);
+	for (int restarts = 0; restarts < 2; restarts++) {
+		for (size_t i = 0; i < sizeof s; i++) {
+			say(g, s + i, 1);
+			settle(g);
+			if (!restarts)
+				continue;
+			line_worker_end(&g->k);
+			assert_int_equal(line_worker_start(&g->k, &g->w), 0);
+		}
+		expect(g, RECORD_HCI_ACL, BODY(data));
+		expect(g, RECORD_HCI_EVENT, BODY(complete));
+		assert_false(next(g));
+	}
+}
+
+static void records_become_packets_in_order(void **state)
+{
+	struct rig *g = *state;
+	const uint8_t reset[] = { 3, 12, 0 }, want[] = { 1, 3, 12, 0, 2, 0x40, 0x20, 2, 0, 7, 8 };
+
+	assert_true(line_host_push(&g->w, RECORD_HCI_COMMAND, BODY(reset)));
+	assert_true(line_host_push(&g->w, RECORD_HCI_ACL, BODY(data)));
+	settle(g);
+	assert_int_equal(recv(g->w.far, g->buf, sizeof g->buf, 0), sizeof want);
+	assert_memory_equal(g->buf, want, sizeof want);
+	assert_int_equal(line_of(&g->k.step)->out_pending, 0);
+	assert_int_equal(line_worker_count(&g->k, LINE_out_command_packets), 1);
+}
+
+/* A record that lies about itself is dropped and counted; its neighbours pass. */
+static void records_that_are_no_packets_are_dropped(void **state)
+{
+	struct rig *g = *state;
+	const uint8_t reset[] = { 3, 12, 0 }, lies[] = { 3, 12, 9 }, event[] = { 0x0E, 0 };
+
+	line_host_push(&g->w, RECORD_HCI_COMMAND, BODY(lies));
+	line_host_push(&g->w, RECORD_HCI_COMMAND, BODY(reset));
+	line_host_push(&g->w, RECORD_HCI_EVENT, BODY(event));
+	line_host_push(&g->w, RECORD_CONNECTED, BODY(reset));
+	line_host_push(&g->w, RECORD_HCI_ACL, (struct bytes){ reset, 0 });
+	settle(g);
+	assert_int_equal(recv(g->w.far, g->buf, sizeof g->buf, 0), 4);
+	assert_int_equal(line_worker_count(&g->k, LINE_bad_records), 4);
+	line_host_push(&g->w, RECORD_HCI_COMMAND, BODY(lies));		/* alone in its batch: taken all the same */
+	settle(g);
+	assert_int_equal(line_worker_count(&g->k, LINE_bad_records), 5);
+}
+
+static void a_bad_type_octet_ends_the_line_and_says_where(void **state)
+{
+	struct rig *g = *state;
+
+	SAY(g, 4, 0x0E, 4, 1, 3, 12, 0, 0x77, 1, 2, 3);
+	settle(g);
+	expect_state(g, TRANSPORT_UP);
+	expect(g, RECORD_HCI_EVENT, BODY(complete));		/* what came before is whole */
+	expect_end(g, "type octet 0x77 at octet 7 ");
+	assert_int_equal(recv(g->w.far, g->buf, sizeof g->buf, 0), 0);	/* the controller hears it too */
+}
+
+static void a_command_from_the_controller_ends_the_line(void **state)
+{
+	struct rig *g = *state;
+
+	settle(g);
+	expect_state(g, TRANSPORT_UP);
+	SAY(g, 1, 3, 12, 0);
+	expect_end(g, "type octet 0x01 at octet 0 ");
+}
+
+/* The header alone ends it: not an octet of the body has to come, and nothing waits for it. */
+static void a_packet_longer_than_the_ring_carries_ends_the_line(void **state)
+{
+	struct rig *g = *state;
+	unsigned len = LONGEST - 4 + 1;
+
+	settle(g);
+	expect_state(g, TRANSPORT_UP);
+	SAY(g, 4, 0x0E, 4, 1, 3, 12, 0, 2, 0x40);
+	settle(g);
+	expect(g, RECORD_HCI_EVENT, BODY(complete));
+	SAY(g, 0x20, (uint8_t)len, (uint8_t)(len >> 8));
+	expect_end(g, "at octet 7");
+	line_worker_end(&g->k);
+	assert_int_equal(line_worker_start(&g->k, &g->w), 0);	/* and stays ended */
+	settle(g);
+	assert_false(next(g));
+}
+
+static void the_longest_packet_passes(void **state)
+{
+	struct rig *g = *state;
+	static uint8_t s[LONGEST + 1] = { 2, 0x40, 0x20, (LONGEST - 4) & 255, (LONGEST - 4) >> 8 };
+
+	settle(g);
+	expect_state(g, TRANSPORT_UP);
+	say(g, s, sizeof s);
+	settle(g);
+	expect(g, RECORD_HCI_ACL, (struct bytes){ s + 1, LONGEST });
+}
+
+static void a_closed_socket_ends_the_line(void **state)
+{
+	struct rig *g = *state;
+
+	SAY(g, 4, 0x0E, 4, 1, 3, 12, 0);
+	close(g->w.far);
+	g->w.far = -1;
+	settle(g);
+	expect_state(g, TRANSPORT_UP);
+	expect(g, RECORD_HCI_EVENT, BODY(complete));
+	expect_end(g, "controller gone: it closed its socket");
+}
+
+static void a_socket_closed_within_a_packet_is_told_so(void **state)
+{
+	struct rig *g = *state;
+
+	settle(g);
+	expect_state(g, TRANSPORT_UP);
+	SAY(g, 4, 0x0E, 4, 1);
+	settle(g);
+	close(g->w.far);
+	g->w.far = -1;
+	expect_end(g, "in the middle of a packet");
+}
+
+/* hostd's ring must not stand because of it. */
+static void what_hostd_sends_to_an_ended_line_is_discarded_and_counted(void **state)
+{
+	struct rig *g = *state;
+	const uint8_t reset[] = { 3, 12, 0 };
+
+	close(g->w.far);
+	g->w.far = -1;
+	settle(g);
+	for (int i = 0; i < 2000; i++) {
+		assert_true(line_host_push(&g->w, RECORD_HCI_COMMAND, BODY(reset)));
+		if (i % 100 == 0)
+			settle(g);
+	}
+	settle(g);
+	assert_int_equal(line_worker_count(&g->k, LINE_discarded_line_down), 2000);
+}
+
+/* A new hostd (another generation of the link) is told how the line is; so is one that comes after its end. */
+static void two_restarts_tell_nothing_twice(void **state)
+{
+	struct rig *g = *state;
+
+	settle(g);
+	expect_state(g, TRANSPORT_UP);
+	for (int i = 0; i < 2; i++) {
+		line_worker_end(&g->k);
+		assert_int_equal(line_worker_start(&g->k, &g->w), 0);
+		settle(g);
+	}
+	assert_false(next(g));
+}
+
+/* Fill the ring with ACL until the socket is left alone; nothing is lost, and an eighth stays free for events. */
+static void a_full_ring_stops_reading_and_loses_nothing(void **state)
+{
+	struct rig *g = *state;
+	static uint8_t s[400][105];
+	unsigned sent = 0, seen = 0;
+
+	for (; sent < ARRAY_LEN(s); sent++) {
+		memcpy(s[sent], (const uint8_t[]){ 2, 0x40, 0x20, 100, 0 }, 5);
+		s[sent][5] = (uint8_t)sent;
+		s[sent][6] = (uint8_t)(sent >> 8);
+	}
+	say(g, s, sizeof s);
+	settle(g);
+	assert_true(g->k.stream.ring_full);
+	assert_in_range(RING - (g->k.step.link[LINK_DOWN].out.at - g->w.host_in.at), RING / 8, RING / 2);
+	expect_state(g, TRANSPORT_UP);
+	while (seen < sent) {
+		for (int i = 0; i < 7 && next(g); i++, seen++) {
+			assert_int_equal(g->h.kind, RECORD_HCI_ACL);
+			assert_int_equal(g->buf[4] | g->buf[5] << 8, seen);
+		}
+		settle(g);
+	}
+	assert_false(next(g));
+	assert_int_equal(recv(g->w.near, s, sizeof s, MSG_DONTWAIT), -1);
+	assert_int_equal(line_worker_count(&g->k, LINE_advertising_dropped), 0);
+}
+
+static void advertising_reports_alone_are_dropped_when_the_ring_is_nearly_full(void **state)
+{
+	struct rig *g = *state;
+	static uint8_t reports[1000][43];
+	uint8_t gone[7] = { 4, 0x05, 4, 0, 0x40, 0, 0x13 };
+	unsigned seen = 0, disconnected = 0;
+
+	for (int i = 0; i < 1000; i++)
+		memcpy(reports[i], (const uint8_t[]){ 4, 0x3E, 40, 0x02, 1 }, 5);
+	say(g, reports, sizeof reports);
+	for (int i = 0; i < 10; i++)
+		say(g, gone, sizeof gone);
+	settle(g);
+	assert_false(g->k.stream.ring_full);			/* the reports did not stop the line, and the eighth held */
+	expect_state(g, TRANSPORT_UP);
+	while (next(g)) {
+		assert_int_equal(g->h.kind, RECORD_HCI_EVENT);
+		if (g->buf[0] == 0x05)
+			disconnected++;
+		else
+			seen++;
+	}
+	assert_int_equal(disconnected, 10);
+	assert_true(seen > 100);
+	assert_int_equal(seen + line_worker_count(&g->k, LINE_advertising_dropped), 1000);
+}
+
+/* A controller that takes nothing: hostd's ring fills, nothing is dropped, and all arrives once it reads again. */
+static void a_controller_that_does_not_read_holds_hostd_back(void **state)
+{
+	struct rig *g = *state;
+	uint8_t acl[1004] = { 0x40, 0x20, 0xE8, 0x03 };
+	size_t pushed = 0, got = 0, at = 0;
+	ssize_t n;
+
+	for (int idle = 0; idle < 3 && pushed < 100000; ) {
+		acl[4] = (uint8_t)pushed;
+		if (line_host_push(&g->w, RECORD_HCI_ACL, BODY(acl))) {
+			pushed++;
+			idle = 0;
+		} else {
+			settle(g);
+			idle++;
+		}
+	}
+	assert_in_range(pushed, 50, 20000);
+	assert_true(g->k.stream.out_left > 0);
+	while (got < pushed) {
+		n = recv(g->w.far, g->buf, 1, 0);
+		if (n > 0) {
+			assert_int_equal(g->buf[0], 2);
+			for (at = 0; at < sizeof acl; at += (size_t)MAX(n, 0)) {
+				n = recv(g->w.far, g->buf + at, sizeof acl - at, 0);
+				if (n < 0)
+					settle(g);
+			}
+			assert_int_equal(g->buf[4], (uint8_t)got);
+			got++;
+		} else {
+			settle(g);
+		}
+	}
+	assert_int_equal(g->k.stream.out_left, 0);
+}
+
+/* The peek offset says more than was ever pending (somebody else used the socket): said, counted, ended; never guessed. */
+static void a_window_that_cannot_be_told_ends_the_line(void **state)
+{
+	struct rig *g = *state;
+	struct local_transport_state m;
+	int offset = 50;
+
+	settle(g);
+	expect_state(g, TRANSPORT_UP);
+	line_change(&g->k.step)->in_pending = 20;
+	step_commit(&g->k.step);
+	setsockopt(g->w.near, SOL_SOCKET, SO_PEEK_OFF, &offset, sizeof offset);
+	line_worker_end(&g->k);
+	assert_int_equal(line_worker_start(&g->k, &g->w), 0);
+	settle(g);
+	assert_true(next(g));
+	assert_int_equal(g->h.kind, RECORD_TRANSPORT_STATE);
+	assert_true(local_transport_state_decode((struct bytes){ g->buf, g->h.len }, &m));
+	assert_int_equal(m.state, TRANSPORT_UNKNOWN);
+	assert_int_equal(m.in_unknown, 20);
+	assert_int_equal(m.out_unknown, 0);
+	expect_end(g, "framing is lost");
+	assert_int_equal(line_worker_count(&g->k, LINE_windows_unknown), 1);
+}
+
+/* Both directions, in the order in which they passed, each packet once, over a restart as well; the file
+ * ends with a whole record. */
+static void a_capture_has_both_directions_and_goes_on_after_a_restart(void **state)
+{
+	struct rig *g = *state;
+	const uint8_t reset[] = { 3, 12, 0 };
+	char path[] = "/tmp/trefoil-capture-XXXXXX";
+	int fd = mkstemp(path);
+	size_t n, at = SNOOP_HEADER;
+
+	close(fd);
+	assert_int_equal(snoop_open_file(path, &fd), 0);
+	for (int life = 0; life < 2; life++) {
+		assert_int_equal(snoop_start(&g->k.stream.snoop, fd, line_of(&g->k.step)->snoop_at, 4096), 0);
+		line_host_push(&g->w, RECORD_HCI_COMMAND, BODY(reset));
+		settle(g);
+		SAY(g, 4, 0x0E, 4, 1, 3, 12, 0, 2, 0x40, 0x20, 2, 0, 7, 8);
+		settle(g);
+		assert_int_equal(line_of(&g->k.step)->snoop_at, g->k.stream.snoop.at);
+		line_worker_end(&g->k);
+		assert_int_equal(line_worker_start(&g->k, &g->w), 0);
+	}
+	n = (size_t)pread(fd, g->buf, sizeof g->buf, 0);
+	for (int i = 0; i < 6; i++) {
+		assert_true(n - at >= SNOOP_RECORD_HEADER);
+		assert_int_equal(g->buf[at + 11], ((const uint8_t[]){ 2, 3, 1 })[i % 3]);	/* flags */
+		assert_int_equal(g->buf[at + 24], ((const uint8_t[]){ 1, 4, 2 })[i % 3]);	/* type octet */
+		at += SNOOP_RECORD_HEADER + g->buf[at + 7];
+	}
+	assert_int_equal(at, n);
+	close(fd);
+	if (!getenv("TREFOIL_KEEP"))
+		unlink(path);
+}
+
+static void a_request_is_answered_as_not_supported(void **state)
+{
+	struct rig *g = *state;
+	uint8_t *at = ring_reserve(&g->w.sup_out, 17);
+	struct local_reply m;
+
+	memset(at, 0x5A, 17);
+	ring_push(&g->w.sup_out, (struct record){ .len = 17, .kind = RECORD_REQUEST });
+	ring_publish(&g->w.sup_out);
+	settle(g);
+	assert_int_equal(ring_take(&g->w.sup_in, &g->h, g->buf, sizeof g->buf), 0);
+	assert_int_equal(g->h.kind, RECORD_REPLY);
+	assert_true(local_reply_decode((struct bytes){ g->buf, g->h.len }, &m));
+	assert_int_equal(m.id[0], 0x5A);
+	assert_int_equal(m.result, EOPNOTSUPP);
+}
+
+int main(void)
+{
+#define UNIX(f) cmocka_unit_test_setup_teardown(f, rig_unix, rig_end)
+#define BOTH(f) UNIX(f), { #f " (tcp)", f, rig_tcp, rig_end, NULL }
+	const struct CMUnitTest tests[] = {
+		BOTH(packets_of_all_kinds_become_records_in_order),
+		BOTH(octet_by_octet_with_a_restart_after_each),
+		BOTH(records_become_packets_in_order),
+		UNIX(records_that_are_no_packets_are_dropped),
+		BOTH(a_bad_type_octet_ends_the_line_and_says_where),
+		BOTH(a_command_from_the_controller_ends_the_line),
+		UNIX(a_packet_longer_than_the_ring_carries_ends_the_line),
+		BOTH(the_longest_packet_passes),
+		BOTH(a_closed_socket_ends_the_line),
+		BOTH(a_socket_closed_within_a_packet_is_told_so),
+		UNIX(what_hostd_sends_to_an_ended_line_is_discarded_and_counted),
+		UNIX(two_restarts_tell_nothing_twice),
+		BOTH(a_full_ring_stops_reading_and_loses_nothing),
+		UNIX(advertising_reports_alone_are_dropped_when_the_ring_is_nearly_full),
+		BOTH(a_controller_that_does_not_read_holds_hostd_back),
+		UNIX(a_window_that_cannot_be_told_ends_the_line),
+		UNIX(a_capture_has_both_directions_and_goes_on_after_a_restart),
+		UNIX(a_request_is_answered_as_not_supported),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

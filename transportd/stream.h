@@ -1,0 +1,94 @@
+/* transportd/stream.h - packets between the controller's stream socket and the ring to hostd, exactly.
+ *
+ *   in    peek ─► frame ─► records and { pending = n } in one commit ─► take n out of the socket ─► { pending = 0 }
+ *   out   records ─► pipe, known empty ─► positions and { pending = n } in one commit ─► splice until empty ─► { pending = 0 }
+ *
+ * Socket and pipe belong to the supervisor, and outlive the worker.  At every instruction one of them tells, with what is
+ * committed, which octets have passed:
+ *
+ *   in_pending    found by the next worker              what it does
+ *   0             nothing was taken out                 peeks from the start again; what was peeked counts as not seen
+ *   n             the kernel knows how many of the      takes out the rest, commits 0.  The packets are in the ring
+ *                 n are still in the socket
+ *   out_pending
+ *   0             the pipe: empty, or has what was      empties the pipe; the records are still in their ring
+ *                 never committed
+ *   n             the pipe has what is still to go      goes on with splice, commits 0
+ *
+ * No other order holds.  Peeking again before { pending = 0 } is committed, or filling the pipe before it is, would mix two
+ * windows.  How many of n are still there: on a unix socket the peek offset (SO_PEEK_OFF), which is exactly n at the commit
+ * and falls with each octet read; on tcp what the kernel has received, less what waits to be read (stream_kind.c).
+ *
+ * Guarantees: each octet once, in order, over any number of kills; no octet is read while the ring has no room for it; nothing
+ * is dropped but advertising reports when the ring is over 7/8 full, and these are counted.  Where a window cannot be told,
+ * both ends hear so and the line ends: never guessed.
+ * Refuses: a stream that is not H4 (h4.h); records from hostd that are no packets (dropped, counted). */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+#include "base/bytes.h"
+#include "transportd/h4.h"
+#include "transportd/line.h"
+#include "transportd/snoop.h"
+
+enum { STREAM_PEEK = 64 * 1024, STREAM_BATCH = 256 * 1024, STREAM_PIPE_MIN = 64 * 1024, STREAM_PIPE_WISH = 1024 * 1024 };
+
+struct stream;
+
+/* What differs between the sockets; found from the descriptor itself. */
+struct stream_kind {
+	int domain;				/* SO_DOMAIN */
+	/* The line is new: where the kernel's counting begins.  Returns 0, -errno. */
+	int (*begin)(int fd, uint64_t *ret_base);
+	/* How many of `pending` octets are still in the socket.  Returns 0; > 0: cannot be told; -errno: the socket is dead. */
+	int (*left)(int fd, const struct line *l, uint32_t *ret_left);
+	/* What was peeked counts as not seen, but for the first `n` octets. */
+	int (*mark)(int fd, uint32_t n);
+	int discard;				/* more flags to recv() what is not looked at */
+};
+const struct stream_kind *stream_kind_of(int fd);	/* NULL: no stream socket of a kind that we know */
+
+/* How the stream gets records and ends steps: the worker's shell, or a test. */
+struct stream_host {
+	void *ctx;
+	int (*take)(void *ctx, struct record *ret, struct bytes *payload);	/* 0, or anything else: no more in this step */
+	void (*commit)(void *ctx);
+};
+
+struct stream {
+	const struct stream_kind *kind;
+	struct step *step;			/* borrowed */
+	struct stream_host host;
+	int fd, pipe_r, pipe_w;			/* borrowed, non-blocking */
+	bool readable, writable;		/* worth trying; set by who polls, cleared on EAGAIN */
+	bool ring_full;				/* the packet at the front found no room: in_need octets in hostd's ring */
+	uint64_t in_need;
+	uint32_t have;				/* octets of `in` that are the start of a packet (line.partial) */
+	uint32_t out_left, out_cap;		/* octets in the pipe; largest batch */
+	uint8_t *in, *out;			/* owned */
+	struct snoop snoop;			/* owned */
+	int snoop_error;			/* why capture ended, until who logs it sets it to 0 */
+	uint32_t resumed_in, resumed_out;	/* octets of windows that stream_open found open */
+};
+
+/* After step_recover and step_attach: resolve what the former worker left open.
+ *
+ * @fd, @pipe_r, @pipe_w  borrowed until stream_close
+ * @ret  to be closed even if this fails
+ *
+ * Returns 0 (the line may have ended: line_of(step)->state), -EPROTOTYPE for a descriptor of no known kind, -errno. */
+int stream_open(struct stream *ret, struct step *step, struct stream_host host, int fd, int pipe_r, int pipe_w);
+void stream_close(struct stream *t);
+
+/* One batch from the controller to hostd.  Returns > 0: something was done, 0: nothing to do now (readable and ring_full say
+ * what to wait for), -errno. */
+int stream_in(struct stream *t);
+/* One batch from hostd to the controller.  Returns as stream_in; out_left and writable say what to wait for. */
+int stream_out(struct stream *t);
+
+/* ---- inside ---- */
+void stream_capture_end(struct stream *t);				/* write the batch of both directions; stream.c */
+void stream_gone(struct stream *t, int error, bool mid_packet);		/* the socket has ended: 0 or errno; stream.c */
+uint64_t stream_realtime_us(void);
+int stream_out_recover(struct stream *t);				/* stream_out.c */
+int stream_in_recover(struct stream *t);				/* stream_in.c */
