@@ -1,0 +1,210 @@
+/* hostd/core/gatt_port.c - gattd's side: windows in both directions, and what is held until gattd takes it.
+ *
+ * Towards gattd a connection has a window of WINDOW_IN octets; what is above it waits in `hold`.  A peer that goes on while
+ * hold is full loses commands and notifications, as ATT allows; one that overruns it with requests breaks the protocol, and
+ * is disconnected.  From gattd come at most WINDOW_OUT octets that were not handed back; they fit `tx`. */
+#include "hostd/core/host.h"
+#include "wire/hci_error.h"
+#include "wire/l2cap_names.h"
+
+enum {
+	CREDIT_STEP = WINDOW_OUT / 4,			/* handed back in pieces of this; gattd never needs the last of it */
+	KEEP = 2 * (PDU_MAX + WINDOW_PDU_OVERHEAD) + 8,	/* a request, an indication and a confirmation: never discarded */
+	ATT_COMMAND_FLAG = 0x40,
+};
+_Static_assert(WINDOW_OUT - CREDIT_STEP > 2 * FRAME_MAX, "gattd could not answer for want of credit");
+
+bool gatt_knows(const struct host *h, const struct connection *c)
+{
+	return c->life == the_radio(h)->down_life && host_has_down(h);
+}
+
+static struct record header(const struct connection *c, uint8_t kind, uint32_t len)
+{
+	struct connection_id id = connection_id_of(c);
+
+	return (struct record){ .len = len, .kind = kind, .index = (uint16_t)(id.v >> 16), .generation = (uint16_t)id.v };
+}
+
+void gatt_tell_connected(struct host *h, const struct connection *c)
+{
+	struct local_connected m = { .handle = c->handle, .transport = TRANSPORT_LE, .role = c->role, .peer_type = c->peer_type,
+		.own_type = c->own_type, .window_in = WINDOW_IN, .window_out = WINDOW_OUT };
+	struct wr w = wr_into(step_reserve(h->step, LINK_DOWN, 32), 32);
+
+	memcpy(m.peer, c->peer, 6);
+	memcpy(m.own, c->own, 6);
+	local_connected_encode(&m, &w);
+	step_give(h->step, LINK_DOWN, header(c, RECORD_CONNECTED, (uint32_t)wr_len(&w)));
+}
+
+static void tell_disconnected(struct host *h, const struct connection *c)
+{
+	step_reserve(h->step, LINK_DOWN, 1)[0] = c->reason;
+	step_give(h->step, LINK_DOWN, header(c, RECORD_DISCONNECTED, 1));
+}
+
+static bool may_be_discarded(uint16_t cid, struct bytes pdu)
+{
+	return cid == L2CAP_CID_SMP || pdu.at[0] & ATT_COMMAND_FLAG || pdu.at[0] == ATT_HANDLE_VALUE_NOTIFICATION ||
+	    pdu.at[0] == ATT_MULTIPLE_HANDLE_VALUE_NOTIFICATION;
+}
+
+static void hold(struct host *h, const struct connection *c, uint16_t cid, struct bytes pdu)
+{
+	uint32_t cost = WINDOW_PDU_OVERHEAD + (uint32_t)pdu.len;
+	bool spare = may_be_discarded(cid, pdu);
+	uint8_t head[L2CAP_HEADER];
+	struct wr w = wr_into(head, sizeof head);
+	struct connection *e;
+
+	if (fifo_room(c, hold) < cost + (spare ? KEEP : 0)) {
+		count(h, spare ? COUNT_window_discarded : COUNT_window_overruns);
+		if (!spare)
+			connection_close(h, c, HCI_ERROR_REMOTE_DEVICE_TERMINATED_LOW_RESOURCES);
+		return;
+	}
+	e = connection_edit(h->arena, c);
+	l2cap_frame_basic_encode(&(struct l2cap_frame_basic){ (uint16_t)pdu.len, cid, { 0 } }, &w);
+	fifo_push(h->arena, e, hold, head, sizeof head);
+	fifo_push(h->arena, e, hold, pdu.at, (uint32_t)pdu.len);
+}
+
+void gatt_give_pdu(struct host *h, const struct connection *c, uint16_t cid, struct bytes pdu)
+{
+	uint32_t cost = WINDOW_PDU_OVERHEAD + (uint32_t)pdu.len;
+	struct wr w;
+
+	if (!gatt_knows(h, c))
+		return;		/* it is about to be disconnected */
+	count(h, COUNT_pdus_in);
+	if (fifo_len(c, hold) || c->window < cost) {
+		hold(h, c, cid, pdu);
+		return;
+	}
+	connection_edit(h->arena, c)->window -= cost;
+	w = wr_into(step_reserve(h->step, LINK_DOWN, 2 + (uint32_t)pdu.len), 2 + pdu.len);
+	local_l2cap_pdu_encode(&(struct local_l2cap_pdu){ cid, pdu }, &w);
+	step_give(h->step, LINK_DOWN, header(c, RECORD_L2CAP_PDU, (uint32_t)wr_len(&w)));
+}
+
+void gatt_owe(struct host *h, const struct connection *c, uint32_t octets)
+{
+	if (!octets || !gatt_knows(h, c))
+		return;
+	connection_edit(h->arena, c)->owed += octets;
+	if (c->owed >= CREDIT_STEP)
+		list_push(h, LIST_WORK, c);
+}
+
+/* What the next held PDU costs; 0: there is none, or no window for it. */
+static uint32_t next_held(const struct connection *c)
+{
+	uint8_t head[L2CAP_HEADER];
+	uint32_t cost;
+
+	if (!fifo_peek(c, hold, 0, head, sizeof head))
+		return 0;
+	cost = WINDOW_PDU_OVERHEAD + (uint32_t)(head[0] | head[1] << 8);
+	return cost <= c->window ? cost : 0;
+}
+
+static void give_held(struct host *h, const struct connection *c, uint32_t cost)
+{
+	struct connection *e = connection_edit(h->arena, c);
+
+	e->window -= cost;
+	fifo_pop(e, hold, NULL, 2);		/* the length; channel and PDU are the record's body as they lie there */
+	fifo_pop(e, hold, step_reserve(h->step, LINK_DOWN, cost - 2), cost - 2);
+	step_give(h->step, LINK_DOWN, header(c, RECORD_L2CAP_PDU, cost - 2));
+}
+
+static void give_credit(struct host *h, const struct connection *c)
+{
+	struct wr w = wr_into(step_reserve(h->step, LINK_DOWN, 4), 4);
+
+	local_credit_encode(&(struct local_credit){ c->owed }, &w);
+	step_give(h->step, LINK_DOWN, header(c, RECORD_CREDIT, 4));
+	connection_edit(h->arena, c)->owed = 0;
+}
+
+void gatt_turn(struct host *h, const struct connection *c)
+{
+	bool knows = gatt_knows(h, c), ended = c->state == CONNECTION_ENDED;
+	uint32_t cost;
+
+	if (!knows && fifo_len(c, hold))
+		fifo_pop(connection_edit(h->arena, c), hold, NULL, fifo_len(c, hold));
+	for (unsigned n = 0; n < TURN_PDUS && (cost = next_held(c)); n++)
+		give_held(h, c, cost);
+	if (ended && !fifo_len(c, hold)) {
+		if (knows)
+			tell_disconnected(h, c);
+		connection_free_now(h, c);
+		return;
+	}
+	if (knows && c->owed && (c->owed >= CREDIT_STEP || ended))
+		give_credit(h, c);
+	if (next_held(c))
+		list_push(h, LIST_WORK, c);
+}
+
+static void on_gatt_pdu(struct host *h, const struct connection *c, struct bytes payload)
+{
+	struct local_l2cap_pdu m;
+
+	if (!local_l2cap_pdu_decode(payload, &m) || (m.cid != L2CAP_CID_ATT && m.cid != L2CAP_CID_SMP) || !m.pdu.len ||
+	    m.pdu.len > PDU_MAX) {
+		count(h, COUNT_records_bad);
+		return;
+	}
+	if (c->state != CONNECTION_OPEN) {	/* nobody will hear it */
+		gatt_owe(h, c, WINDOW_PDU_OVERHEAD + (uint32_t)m.pdu.len);
+		return;
+	}
+	count(h, COUNT_pdus_out);
+	if (!acl_send(h, c, m.cid, m.pdu, (uint16_t)(WINDOW_PDU_OVERHEAD + m.pdu.len))) {
+		count(h, COUNT_gattd_overruns);	/* it does not keep to its window: what it said is lost, so the link is */
+		connection_close(h, c, HCI_ERROR_REMOTE_USER_TERMINATED_CONNECTION);
+	}
+}
+
+static void on_gatt_credit(struct host *h, const struct connection *c, struct bytes payload)
+{
+	struct connection *e = connection_edit(h->arena, c);
+	struct local_credit m;
+
+	if (!local_credit_decode(payload, &m)) {
+		count(h, COUNT_records_bad);
+		return;
+	}
+	if (m.octets > WINDOW_IN - c->window) {
+		count(h, COUNT_credits_clamped);
+		m.octets = WINDOW_IN - c->window;
+	}
+	e->window += m.octets;
+	if (next_held(c))
+		list_push(h, LIST_WORK, c);
+}
+
+void on_gatt_record(struct host *h, const struct record *r, struct bytes payload)
+{
+	const struct connection *c = connection_named(h, r);
+	struct local_disconnect m;
+
+	if (!c || !gatt_knows(h, c)) {
+		count(h, COUNT_stale_records);
+		return;
+	}
+	switch (r->kind) {
+	case RECORD_L2CAP_PDU: on_gatt_pdu(h, c, payload); break;
+	case RECORD_CREDIT: on_gatt_credit(h, c, payload); break;
+	case RECORD_DISCONNECT:
+		if (local_disconnect_decode(payload, &m))
+			connection_close(h, c, m.reason);
+		else
+			count(h, COUNT_records_bad);
+		break;
+	default: count(h, COUNT_records_bad);
+	}
+}

@@ -1,0 +1,149 @@
+/* hostd/core/state.h - everything that hostd remembers from one record to the next.
+ *
+ * No padding (its octets would be nobody's), ids instead of pointers, loose octets (queues) last.  What is touched for each
+ * packet (flow, connection) is apart from what is not (controller, settings). */
+#pragma once
+#include "shm/step.h"
+
+enum host_state {
+	HOST_WAITING,		/* for both links, the configuration and the transport */
+	HOST_BRINGING_UP,
+	HOST_UP,
+	HOST_SWEEPING,		/* connections are being ended, a few a turn; then radio.after */
+	HOST_FAILED,		/* until the transport, or its link, begins anew */
+};
+enum connection_state {
+	CONNECTION_OPEN = 1,
+	CONNECTION_UNWANTED,		/* to be disconnected, as soon as the command queue takes it */
+	CONNECTION_DISCONNECTING,	/* Disconnect is sent or queued */
+	CONNECTION_ENDED,		/* gone from the air; what gattd has not taken yet is still held for it */
+};
+enum rx_state { RX_IDLE, RX_ASSEMBLING, RX_SKIPPING };	/* skipping: the rest of a PDU that was dropped */
+enum advertiser_state { ADVERTISER_OFF, ADVERTISER_ON };
+enum host_list { LIST_READY, LIST_WORK, HOST_LISTS };	/* with fragments to send; with something to do on time */
+
+enum {
+	TX_OCTETS = 4096, RX_OCTETS = 1024, HOLD_OCTETS = 16384, QUEUE_OCTETS = 1024, NOTICE_OCTETS = 2048,
+	PENDING_COMMANDS = 4, EARLY_SLOTS = 8, EARLY_OCTETS = 256, KEPT_SLOTS = 64, HANDLE_SLOTS = 64,
+};
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic error "-Wpadded"
+struct radio_id { uint32_t v; };
+struct controller_id { uint32_t v; };
+struct settings_id { uint32_t v; };
+struct advertiser_id { uint32_t v; };
+struct commands_id { uint32_t v; };
+struct flow_id { uint32_t v; };
+struct handles_id { uint32_t v; };
+struct notices_id { uint32_t v; };
+struct connection_id { uint32_t v; };
+struct early_id { uint32_t v; };
+struct kept_id { uint32_t v; };
+
+struct radio {				/* one: how far we are with the controller and our neighbours */
+	uint64_t up_since_ns;
+	uint32_t down_life;		/* of gattd: grows when its link begins anew or is given up */
+	uint32_t failed;		/* HOST_FAILED: value of the notice */
+	uint8_t state, after;		/* enum host_state */
+	uint8_t step;			/* of bring-up */
+	uint8_t recoveries;		/* Resets tried since the controller last worked for a while */
+	uint8_t reason;			/* HOST_SWEEPING: why connections end */
+	uint8_t transport_down, configured, up_lost, down_lost;
+	uint8_t todo;			/* host_advance has something to look at */
+	uint8_t shedding;		/* there are connections that are CONNECTION_UNWANTED, or that gattd does not know */
+	uint8_t ready_told;
+	uint32_t next_kept;		/* slot of `kept` that the next request takes */
+};
+struct controller {			/* one: what it told us */
+	uint64_t features, le_features;
+	uint16_t company, hci_subversion, lmp_subversion;
+	uint8_t hci_version, lmp_version;
+	uint8_t address[6];		/* its public one; all zero: none */
+	uint8_t own_type, own_made;	/* own_made: `own` was drawn from entropy, and is kept */
+	uint8_t own[6];
+	uint8_t commands[64];		/* Supported Commands, Vol 4 Part E 6.27 */
+	uint8_t zero[2];
+};
+struct settings {			/* one: the configuration */
+	uint16_t interval_min, interval_max;
+	uint8_t address_given, address_type, address[6];
+	uint8_t advertise;		/* now; the operator may change it */
+	uint8_t file_advertise;		/* as the device file says */
+	uint8_t data_len, scan_len, data[31], scan[31];
+	uint8_t staged, zero;		/* staged: live keys came that CONFIG_DONE puts into force */
+};
+struct advertiser {			/* one */
+	uint16_t pending;		/* opcode of the command under way; 0: none */
+	uint8_t state;			/* enum advertiser_state: what the controller does */
+	uint8_t stage;			/* parameters, data, scan response: how many of them it has */
+	uint8_t blocked;		/* refused: not before a connection ends, or the configuration changes */
+	uint8_t dirty;			/* it has to be stopped, and told anew */
+	uint8_t asked;			/* by the enable command under way: on, or off */
+	uint8_t zero;
+};
+struct pending { uint64_t deadline_ns; uint16_t opcode, handle; uint32_t zero; };
+struct commands {			/* one: the command queue */
+	uint64_t starved_ns;		/* no credit since, plus the deadline; 0: there is credit, or nothing to send */
+	struct pending pending[PENDING_COMMANDS];	/* sent, not answered; oldest first */
+	uint8_t pending_count, credits, zero[6];
+	struct fifo queue;		/* opcode 16, length 8, parameters */
+	uint8_t queue_octets[QUEUE_OCTETS];
+};
+struct list { struct connection_id first, last; };
+struct flow {				/* one: ACL credits, and who has work */
+	uint64_t closing_ns, early_ns;	/* next deadline of a connection that is DISCONNECTING, of early data; 0: none */
+	struct list list[HOST_LISTS];
+	uint32_t credits, total;	/* packets that the controller has room for now, and at most */
+	uint16_t acl_length, live;	/* octets in a fragment; connections that are not ENDED */
+	uint32_t early_order;
+};
+struct handles { struct connection_id by_low[HANDLE_SLOTS]; };	/* one: by the low bits of a handle; a hint */
+struct notices {			/* one: what the supervisor is still to be told */
+	struct fifo out;		/* length 16, body of RECORD_NOTICE */
+	uint8_t out_octets[NOTICE_OCTETS];
+};
+struct connection {
+	uint64_t closing_ns;		/* DISCONNECTING: when it is given up */
+	struct connection_id next[HOST_LISTS];
+	uint32_t window;		/* octets that gattd still takes */
+	uint32_t owed;			/* octets of its own window that gattd is to get back */
+	uint32_t outstanding;		/* packets that the controller has not completed */
+	uint32_t life;			/* radio.down_life of the gattd that was told of it */
+	uint16_t handle;
+	uint16_t tx_left, tx_cost;	/* of the PDU that is being cut: octets left; what its end gives back to gattd */
+	uint16_t rx_need;		/* octets of the frame being put together; 0: not known yet */
+	uint8_t on[HOST_LISTS];
+	uint8_t state, rx_state;
+	uint8_t reason, role, peer_type, peer[6], own_type, own[6];
+	uint8_t encrypted, zero[3];
+	struct fifo tx, rx, hold;	/* frames, with their L2CAP header; rx: one */
+	uint8_t tx_octets[TX_OCTETS], rx_octets[RX_OCTETS], hold_octets[HOLD_OCTETS];
+};
+struct early {				/* data that came before its Connection Complete */
+	uint64_t deadline_ns;
+	uint32_t order;
+	uint16_t handle, len;
+	uint8_t boundary, zero[7];
+	uint8_t data[EARLY_OCTETS];
+};
+struct kept { uint8_t id[16]; uint32_t used, result; };	/* a request that was done */
+#pragma GCC diagnostic pop
+
+#define HOST_OWN_STATE(ROW) \
+	ROW(radio,      1, LIMIT_NONE, sizeof(struct radio)) \
+	ROW(controller, 1, LIMIT_NONE, sizeof(struct controller)) \
+	ROW(settings,   1, LIMIT_NONE, sizeof(struct settings)) \
+	ROW(advertiser, 1, LIMIT_NONE, sizeof(struct advertiser)) \
+	ROW(commands,   1, LIMIT_NONE, offsetof(struct commands, queue_octets), FIFO(commands, queue)) \
+	ROW(flow,       1, LIMIT_NONE, sizeof(struct flow)) \
+	ROW(handles,    1, LIMIT_NONE, sizeof(struct handles)) \
+	ROW(notices,    1, LIMIT_NONE, offsetof(struct notices, out_octets), FIFO(notices, out)) \
+	ROW(connection, 1, LIMIT_CONNECTIONS, offsetof(struct connection, tx_octets), \
+	    FIFO(connection, tx), FIFO(connection, rx), FIFO(connection, hold)) \
+	ROW(early,      EARLY_SLOTS, LIMIT_NONE, sizeof(struct early)) \
+	ROW(kept,       KEPT_SLOTS, LIMIT_NONE, sizeof(struct kept))
+#define HOST_STATE(ROW) STEP_STATE(ROW) HOST_OWN_STATE(ROW)
+
+enum host_pool { POOL_before_host = STEP_POOLS - 1, HOST_OWN_STATE(ARENA_ENUM) HOST_POOLS };
+HOST_OWN_STATE(ARENA_POOL)
