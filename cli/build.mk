@@ -1,0 +1,3 @@
+PROGS += cli
+cli.src := $(wildcard cli/*.c)
+cli.bin := trefoil
