@@ -1,0 +1,3 @@
+PROGS += bench
+bench.src := $(wildcard bench/*.c)
+bench.bin := hammer
