@@ -157,7 +157,7 @@ class Run:
                "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
         if mode == "asan":      # the leak checker cannot work in a sandboxed worker
             env.update(ASAN_OPTIONS="detect_leaks=0", UBSAN_OPTIONS="print_stacktrace=1")
-        command = [str(BUILD / "venv/bin/python"), "-m", "pytest", "-q", "-ra", "-p", "no:cacheprovider", "-p", "run_limits",
+        command = [str(BUILD / "venv/bin/python"), "-m", "pytest", "-q", "-raP", "-p", "no:cacheprovider", "-p", "run_limits",
                    f"--rootdir={ROOT / 'tests'}", f"--junitxml={junit}", str(path)]
         done = self.children.run(command, log, each * (1.5 if own else 10), cwd=ROOT, env=env)
         bad = False
@@ -165,6 +165,9 @@ class Run:
             self.results.add(f"{shown}::{test}", status, detail)
             bad |= status == "failed"
         self.results.say(shown, done.seconds, [log] if bad else [])
+        for line in log.read_text(errors="replace").splitlines():
+            if line.startswith("told: "):       # figures that a test wants seen though it passed
+                print(" " * 8 + line[6:], flush=True)
         self.left_behind(shown)
 
     def left_behind(self, shown):

@@ -3,7 +3,7 @@
 Two centrals (bench/hammer: bare HCI hosts, which judge the octets at their own controllers) write counters, read them back
 and receive each write as a notification, as fast as they can; an operator's stream of values is notified to one of them as
 well.  Meanwhile each worker and each supervisor gets SIGKILL, KILLS times each (20 unless the environment says otherwise).
-Before a kill the worker is stopped for a moment and looked at: what it was doing is told at the end."""
+Before a kill the worker is stopped for a moment and looked at: what it was doing is told at the end.  (timeout: 600 s)"""
 import json
 import mmap
 import os
@@ -239,8 +239,8 @@ def run_kills(p, kills, targets):
 
 def tell(met, worst):
     for (name, which, at), n in sorted(met.items()):
-        print(f"  {name:10} {which:10} {n:4} kills at {at}")
-    print(f"  slowest until `status` said running again: {worst * 1000:.0f} ms")
+        print(f"told: {name:10} {which:10} {n:4} kills at {at}")
+    print(f"told: slowest until `status` said running again: {worst * 1000:.0f} ms")
 
 
 def judge(code, errors, reports, values):
@@ -262,7 +262,7 @@ def test_kills_are_not_noticed():
         met, flights, worst, code, errors, reports, values = run_kills(p, KILLS, ALL)
         tell(met, worst)
         for r in reports:
-            print(f"  {r['requests']} requests, {r['echo']['notifications']} + {r['set']['notifications']} notifications, "
+            print(f"told: {r['requests']} requests, {r['echo']['notifications']} + {r['set']['notifications']} notifications, "
                   f"lost {r['echo']['lost'] + r['set']['lost']}, doubled {r['echo']['doubled'] + r['set']['doubled']}, "
                   f"slowest answer {r['worst_us'] / 1000:.1f} ms")
         judge(code, errors, reports, values)
@@ -291,5 +291,5 @@ def test_without_recovery_it_fails():
         if p.up.poll() is None:
             p.up.terminate()
             p.up.wait(20)
-    print(f"  as it must: {broken}")
+    print(f"told: as it must: {broken}")
     assert broken, "nothing was lost or doubled although recovery is off"
