@@ -75,6 +75,10 @@ int device_parse(const char *file, struct bytes text, struct device **ret, char 
 	struct device_reader r = { .d = calloc(1, sizeof(struct device)), .file = file, .why = why, .why_cap = why_cap };
 	int e = r.d ? defaults(r.d) : -ENOMEM;
 
+	if (e == 0) {
+		r.d->file = strdup(file);
+		e = r.d->file ? 0 : -ENOMEM;
+	}
 	if (e == 0 && text.at)
 		e = parse(&r, text);
 	else if (e)
@@ -152,6 +156,7 @@ void device_free(struct device *d)
 	for (unsigned i = 0; i < d->warning_count; i++)
 		free(d->warnings[i]);
 	free(d->services);
+	free(d->file);
 	free(d->name);
 	free(d->keystore);
 	free(d);

@@ -73,6 +73,7 @@ struct device_service {
 };
 
 struct device {
+	char *file;			/* as it was named to device_load: for complaints */
 	char *name;			/* UTF-8, 1 .. 248 octets */
 	bool address_given;
 	uint8_t address[6];		/* least significant octet first */

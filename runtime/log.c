@@ -11,6 +11,7 @@
 static const char *log_name = "trefoil";
 static bool log_journal;
 static enum log_level log_most = LOG_INFO;
+static unsigned log_error_count;
 
 static const struct { const char *text, *priority; } levels[LOG_LEVELS] = {
 	[LOG_ERROR] = { "error", "<3>" }, [LOG_WARN] = { "warn", "<4>" },
@@ -153,6 +154,7 @@ void log_fields(enum log_level level, const char *event, const struct log_field 
 	char buf[LOG_LINE_MAX];
 	int keep = errno;
 
+	log_error_count += level == LOG_ERROR;
 	if (level > log_most)
 		return;
 	/* What cannot be written is lost: there is nowhere to say so. */
@@ -173,6 +175,7 @@ void log_open(const char *name)
 }
 
 void log_set_level(enum log_level most) { log_most = most; }
+unsigned log_errors(void) { return log_error_count; }
 enum log_level log_get_level(void) { return log_most; }
 const char *log_level_text(enum log_level l) { return levels[l].text; }
 

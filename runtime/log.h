@@ -34,6 +34,8 @@ struct log_field {
 
 /* Before the first line: the program's name (borrowed for ever) and whether stderr is the journal.  Without it: "trefoil". */
 void log_open(const char *name);
+/* Error lines of this process so far: who passes a failure on can see whether its reason has been said. */
+unsigned log_errors(void);
 void log_set_level(enum log_level most);		/* default LOG_INFO */
 enum log_level log_get_level(void);
 bool log_level_from_text(const char *text, enum log_level *ret);	/* "error" "warn" "info" "debug" */

@@ -60,6 +60,8 @@ int run_dir_make(struct run_dir *d, gid_t group)
 	}
 	if (!d->made && st.st_mode & S_IWOTH)
 		return fail(d, RUN_DIR_E_FOREIGN, "anybody may write to it, expected mode 0750");
+	if (!d->made && st.st_mode & S_IWGRP && st.st_gid != getegid())
+		return fail(d, RUN_DIR_E_FOREIGN, "a group that is not ours may write to it, expected mode 0750");
 	if (d->made && ((group != (gid_t)-1 && chown(d->path, (uid_t)-1, group) < 0) || chmod(d->path, 0750) < 0))
 		return fail(d, -errno, "its group or mode cannot be set");
 	return 0;

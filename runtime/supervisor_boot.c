@@ -303,6 +303,7 @@ static int open_listener(struct supervisor *s, struct fd_set_named *set)
 int sup_boot(struct supervisor *s)
 {
 	struct fd_set_named set;
+	unsigned said;
 	int fd, r;
 
 	r = fds_inherited(&set);
@@ -336,8 +337,9 @@ int sup_boot(struct supervisor *s)
 	if (!r && !s->warm) {
 		s->kept = set;		/* what is left of a former life is let go, by name */
 		set.count = 0;
+		said = log_errors();
 		r = sup_cold(s);
-		if (r)
+		if (r && log_errors() == said)		/* else there is a line that says more */
 			log_error("cold start failed", LOG_ERRNO(r));
 	}
 out:

@@ -19,6 +19,7 @@ void sup_conn_close(struct sup_conn *c)
 		return;
 	loop_unwatch(c->s->loop, c->watch);
 	control_close(&c->link);
+	c->s->told_full = false;
 	c->watch = -1;
 	c->link.fd = -1;
 	if (c->role == CONN_NEIGHBOUR)
@@ -32,7 +33,8 @@ void sup_conn_sent(struct sup_conn *c, int r)
 	if (c->link.fd < 0)
 		return;
 	if (r < 0 && r != -EMSGSIZE && r != -EINVAL) {
-		log_warn("client dropped", LOG_UINT("pid", c->peer.pid), LOG_ERRNO(r));
+		if (r != -EPIPE && r != -ECONNRESET)
+			log_warn("client dropped", LOG_UINT("pid", c->peer.pid), LOG_ERRNO(r));
 		sup_conn_close(c);
 		return;
 	}
@@ -262,7 +264,9 @@ struct sup_conn *sup_conn_add(struct supervisor *s, int fd)
 		}
 		return c;
 	}
-	log_warn("too many clients");
+	if (!s->told_full)		/* once: who floods us with clients does not flood the log */
+		log_warn("too many clients: refused until one goes", LOG_UINT("most", SUP_CONNS));
+	s->told_full = true;
 	close(fd);
 	return NULL;
 }

@@ -117,7 +117,7 @@ struct supervisor {
 	uint64_t timer[SUP_TIMERS];		/* absolute; 0: off */
 	unsigned dial_step;
 	uint64_t restart_conn, restart_serial;	/* who asked for the restart under way; 0: nobody */
-	bool warm, told_ready, ending;
+	bool warm, told_ready, told_full, ending;
 	int exit_code;
 };
 

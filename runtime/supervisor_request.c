@@ -7,6 +7,8 @@
 #include "runtime/supervisor_private.h"
 #include "wire/wire.h"
 
+enum { REASON_MAX = 96 };
+
 static struct sup_pending *pending_find(struct supervisor *s, const uint8_t *id)
 {
 	for (unsigned i = 0; i < SUP_PENDING; i++)
@@ -181,8 +183,22 @@ void sup_status_timeout(struct supervisor *s)
 	}
 }
 
+/* The reason that a refusal carries (reply.def, GATT_REFUSED), as text that a terminal can be given; NULL: none. */
+static const char *reason_of(struct bytes body, char out[REASON_MAX])
+{
+	size_t n = 0;
+
+	while (n < body.len && n < REASON_MAX - 1 && body.at[n] >= ' ' && body.at[n] <= '~') {
+		out[n] = (char)body.at[n];
+		n++;
+	}
+	out[n] = '\0';
+	return n ? out : NULL;
+}
+
 void sup_on_reply(struct supervisor *s, struct bytes body)
 {
+	char reason[REASON_MAX];
 	struct local_reply m;
 	struct sup_pending *p;
 	struct sup_conn *c;
@@ -203,7 +219,8 @@ void sup_on_reply(struct supervisor *s, struct bytes body)
 		s->timer[TIMER_STATUS] = 0;
 		sup_status_timeout(s);		/* the timer of the next one, if there is one */
 	} else
-		sup_conn_sent(c, control_reply(&c->link, serial, (struct bytes){ m.id, sizeof m.id }, m.result, NULL, m.body));
+		sup_conn_sent(c, control_reply(&c->link, serial, (struct bytes){ m.id, sizeof m.id }, m.result,
+		    m.result ? reason_of(m.body, reason) : NULL, m.body));
 }
 
 /* The small link was made anew: what it held is gone with it.  Their clients ask again, by the same id. */

@@ -98,7 +98,7 @@ static void on_notice(struct supervisor *s, const struct local_notice *n)
 		sup_check_ready(s);
 		break;
 	case NOTICE_FAILED:
-		log_error("failed", LOG_UINT("value", n->value), LOG_TEXT("why", n->detail.at, n->detail.len));
+		log_error("cannot go on", LOG_TEXT("why", n->detail.at, n->detail.len), LOG_HEX("code", n->value));
 		sup_end(s, 1);
 		break;
 	case NOTICE_EVENT:
@@ -172,6 +172,7 @@ int sup_configure(struct supervisor *s, bool reload)
 {
 	struct config_sink sink = { s, 0 };
 	const uint8_t done = reload;
+	unsigned said = log_errors();
 	int r = 0;
 
 	if (s->p->configure)
@@ -180,7 +181,7 @@ int sup_configure(struct supervisor *s, bool reload)
 		r = sink.error;
 	if (!r)
 		r = config_emit(&sink, CONFIG_DONE, (struct bytes){ &done, 1 });
-	if (r)
+	if (r && log_errors() == said)
 		log_error("configuration of the worker", LOG_ERRNO(r));
 	sup_small_pump(s);
 	return r;

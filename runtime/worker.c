@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <unistd.h>
 #include "runtime/log.h"
@@ -201,6 +202,7 @@ int worker_main(const struct program *p)
 
 	if (!w)
 		return 1;
+	prctl(PR_SET_NAME, p->name);	/* else it is "exe" for ps, by the link it was started through */
 	r = worker_open(w, p);
 	if (r)
 		return 1;

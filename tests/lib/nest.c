@@ -97,7 +97,7 @@ static void *keeper(void *arg)
 
 void nest_open(struct nest *n, const char *const names[NEST_CHILDREN])
 {
-	snprintf(n->dir, sizeof n->dir, "/tmp/nest.XXXXXX");
+	snprintf(n->dir, sizeof n->dir, P_tmpdir "/nest.XXXXXX");
 	assert_non_null(mkdtemp(n->dir));
 	pthread_mutex_init(&n->shelves, NULL);
 	n->stop = false;

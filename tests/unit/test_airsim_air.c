@@ -122,6 +122,10 @@ static void test_duplicates(void **state)
 	say(w, s, SCAN("01"));			/* enabling again forgets what was seen */
 	later(w, 100);
 	hear(w, s, OK4("0C 20") REPORT("00") RESPONSE);
+	air_detach(w->air, a);
+	assert_int_equal(air_attach(w->air), a);	/* another controller in its slot is another advertiser */
+	say(w, a, ON);
+	hear(w, s, "04 3E 0C 02 01 00 00 03 00 00 00 00 02 00 D3" "04 3E 0C 02 01 04 00 03 00 00 00 00 02 00 D3");
 	world_end(w);
 }
 

@@ -200,9 +200,6 @@ static void test_att_lists_are_read(void **state)
 	struct att_range range;
 	struct att_value value;
 	struct att_group group;
-	struct bytes part;
-	uint16_t handle;
-	bool cut;
 	struct rd r;
 
 	(void)state;
@@ -244,7 +241,17 @@ static void test_att_lists_are_read(void **state)
 	r = rd_from(heap(OCTETS(1, 0, 5)));
 	assert_false(att_group_next(&r, 3, &group));
 	assert_false(rd_done(&r));
+}
 
+static void test_att_multiple_lists_are_read(void **state)
+{
+	struct att_value value;
+	struct bytes part;
+	uint16_t handle;
+	bool cut;
+	struct rd r;
+
+	(void)state;
 	r = rd_from(heap(OCTETS(3, 0, 5)));
 	assert_true(att_handle_next(&r, &handle));
 	assert_false(att_handle_next(&r, &handle));
@@ -358,6 +365,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_completed_packets, drop),
 		cmocka_unit_test_teardown(test_advertising_reports, drop),
 		cmocka_unit_test_teardown(test_att_lists_are_read, drop),
+		cmocka_unit_test_teardown(test_att_multiple_lists_are_read, drop),
 		cmocka_unit_test(test_att_lists_are_written),
 		cmocka_unit_test_teardown(test_l2cap_options, drop),
 	};
