@@ -20,7 +20,7 @@ static bool may_queue(const struct flow *f, const struct connection *c)
 
 bool acl_can_pump(const struct host *h)
 {
-	return the_flow(h)->credits && list_waiting(h, LIST_READY) && host_has_up(h);
+	return the_flow(h)->credits && list_waiting(h, LIST_READY) && host_is_up(h);
 }
 
 static void sent(struct host *h, struct connection *e, uint32_t octets)
@@ -59,6 +59,8 @@ void acl_pump(struct host *h)
 {
 	const struct connection *c;
 
+	if (!acl_can_pump(h))
+		return;
 	for (unsigned n = 0; n < PUMP_FRAGMENTS && the_flow(h)->credits && (c = list_pop(h, LIST_READY)); n++) {
 		send_fragment(h, c);
 		if (may_queue(the_flow(h), c))

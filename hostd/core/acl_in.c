@@ -93,8 +93,6 @@ static void on_start(struct host *h, const struct connection *c, struct bytes da
 		count(h, COUNT_acl_malformed);		/* nothing starts */
 	else if (octets > FRAME_MAX)
 		drop(h, c, RX_SKIPPING, COUNT_acl_too_long);
-	else if (octets && data.len > octets)
-		drop(h, c, RX_SKIPPING, COUNT_acl_overlong);
 	else if (octets && data.len == octets)
 		on_l2cap_frame(h, c, data);
 	else

@@ -122,8 +122,8 @@ void connection_close(struct host *h, const struct connection *c, uint8_t reason
 {
 	struct connection *e;
 
-	if (c->state == CONNECTION_DISCONNECTING || c->state == CONNECTION_ENDED)
-		return;
+	if (c->state == CONNECTION_DISCONNECTING || c->state == CONNECTION_ENDED || !host_is_up(h))
+		return;		/* not up: it is about to be ended anyway */
 	e = change(h, c);
 	reason = disconnect_reason(reason);
 	acl_drop(h, c);

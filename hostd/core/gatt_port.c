@@ -158,7 +158,7 @@ static void on_gatt_pdu(struct host *h, const struct connection *c, struct bytes
 		count(h, COUNT_records_bad);
 		return;
 	}
-	if (c->state != CONNECTION_OPEN) {	/* nobody will hear it */
+	if (c->state != CONNECTION_OPEN || !host_is_up(h)) {	/* nobody will hear it */
 		gatt_owe(h, c, WINDOW_PDU_OVERHEAD + (uint32_t)m.pdu.len);
 		return;
 	}

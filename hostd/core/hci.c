@@ -128,9 +128,15 @@ void hci_on_command_complete(struct host *h, const struct hci_event_command_comp
 		count(h, COUNT_answers_unasked);
 }
 
+/* Commands whose Command Status is all the answer that there is: an event of their own tells the end. */
+static bool answered_by_status(uint16_t opcode)
+{
+	return opcode == HCI_COMMAND_DISCONNECT || opcode == HCI_COMMAND_LE_CONNECTION_UPDATE;
+}
+
 void hci_on_command_status(struct host *h, const struct hci_event_command_status *m)
 {
-	bool ends = m->status || m->opcode == HCI_COMMAND_DISCONNECT;
+	bool ends = m->status || answered_by_status(m->opcode);
 	struct pending p;
 	bool ours = m->opcode && ends && answered(h, m->opcode, &p);
 

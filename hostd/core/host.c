@@ -278,10 +278,9 @@ static void on_time(struct step *s)
 	acl_on_time(&h);
 	if (the_radio(&h)->todo)
 		host_advance(&h);
-	if (host_has_up(&h)) {
+	if (host_has_up(&h))
 		hci_pump(&h);
-		acl_pump(&h);
-	}
+	acl_pump(&h);
 	notice_flush(&h);
 }
 

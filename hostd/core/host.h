@@ -74,6 +74,8 @@ static inline void count(struct host *h, enum host_counter c) { step_count(h->st
 static inline bool host_has_up(const struct host *h) { return step_linked(h->step, LINK_UP) && !the_radio(h)->up_lost; }
 static inline bool host_has_down(const struct host *h) { return step_linked(h->step, LINK_DOWN) && !the_radio(h)->down_lost; }
 
+/* Else nothing goes to the controller but the bring-up. */
+static inline bool host_is_up(const struct host *h) { return the_radio(h)->state == HOST_UP && host_has_up(h); }
 /* The connection that a record from gattd names; NULL: there is none of that generation. */
 static inline const struct connection *connection_named(const struct host *h, const struct record *r)
 {

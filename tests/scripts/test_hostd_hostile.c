@@ -181,6 +181,7 @@ static void test_queue_is_bounded(void **state)
 	for (unsigned i = 0; i < 300; i++)
 		world_le_event(w, 5, BYTES_OF(0x40, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0));
 	assert_true(rig_counter(&w->rig, "commands_unqueued") > 0);
+	assert_int_equal(world_count(w, HCI_COMMAND_LE_LONG_TERM_KEY_REQUEST_NEGATIVE_REPLY), 1);	/* one credit */
 	world_gattd(w, &to, RECORD_DISCONNECT, BYTES_OF(0x13));
 	assert_int_equal(connection_next(&w->rig.arena, NULL)->state, CONNECTION_UNWANTED);
 	w->all_mute = false;

@@ -56,6 +56,10 @@ static const struct exchange script[] = {
 	{ "nor one that makes no sense",             PDU(0x01, 31, 9, 0, 0), { 0 } },
 	{ "identifier 0",                            PDU(0x14, 0, 10, 0, 0x80, 0, 0x40, 0, 0, 2, 0xF7, 0, 10, 0), { 0 } },
 	{ "length beyond the end",                   PDU(0x12, 32, 9, 0, 6, 0, 12, 0, 0, 0, 200, 0), REJECT_NOT_UNDERSTOOD(32) },
+	{ "one octet less than is there",            PDU(0x14, 41, 9, 0, 0x80, 0, 0x40, 0, 0, 2, 0xF7, 0, 10, 0),
+	                                             REJECT_NOT_UNDERSTOOD(41) },
+	{ "one octet more",                          PDU(0x14, 42, 11, 0, 0x80, 0, 0x40, 0, 0, 2, 0xF7, 0, 10, 0),
+	                                             REJECT_NOT_UNDERSTOOD(42) },
 	{ "length 0xFFFF",                           PDU(0x14, 33, 0xFF, 0xFF, 0x80), REJECT_NOT_UNDERSTOOD(33) },
 	{ "two commands in one",                     PDU(0x13, 34, 2, 0, 0, 0, 0x08, 35, 0, 0), { 0 } },
 	{ "two requests in one",                     PDU(0x08, 36, 0, 0, 0x08, 37, 0, 0), REJECT_NOT_UNDERSTOOD(36) },
@@ -99,6 +103,38 @@ static void test_script(void **state)
 	world_free(w);
 }
 
+static uint32_t credit_told(const struct world *w)
+{
+	uint32_t back = 0, octets;
+
+	for (unsigned i = 0; i < w->down_seen; i++)
+		if (w->down[i].h.kind == RECORD_CREDIT) {
+			memcpy(&octets, w->down[i].body, 4);
+			back += octets;
+		}
+	return back;
+}
+
+/* What is dropped with a connection comes back to gattd, to the octet, without our own signalling between it. */
+static void test_dropped(void **state)
+{
+	enum { PDUS = 5 };
+	struct world *w = world_up(1);
+	uint8_t pdu[PDU_MAX] = { 0x1B };
+	struct record to;
+
+	(void)state;
+	world_connect(w, 0x40);
+	to = world_told(w, RECORD_CONNECTED)->h;
+	for (unsigned i = 0; i < PDUS; i++) {
+		world_pdu(w, &to, L2CAP_CID_ATT, (struct bytes){ pdu, sizeof pdu });
+		world_frame(w, 0x40, L2CAP_CID_LE_SIGNALLING, BYTES_OF(0x08, 1, 0, 0));
+	}
+	world_gattd(w, &to, RECORD_DISCONNECT, BYTES_OF(0x13));
+	assert_int_equal(credit_told(w), PDUS * FRAME_MAX);
+	world_free(w);
+}
+
 /* A flood of requests with a controller that takes nothing: answers are bounded, and gattd's window is not touched. */
 static void test_flood(void **state)
 {
@@ -126,12 +162,8 @@ static void test_flood(void **state)
 	for (unsigned i = 0; i < 400; i++)
 		world_completed(w, 0x40, 4);
 	/* What goes back to gattd is what it sent, in whole steps. */
-	uint32_t back = 0, octets;
-	for (unsigned i = 0; i < w->down_seen; i++)
-		if (w->down[i].h.kind == RECORD_CREDIT) {
-			memcpy(&octets, w->down[i].body, 4);
-			back += octets;
-		}
+	uint32_t back = credit_told(w);
+
 	assert_true(back <= WINDOW_OUT / (PDU_MAX + 4) * (PDU_MAX + 4));
 	assert_true(back + WINDOW_OUT / 4 > WINDOW_OUT / (PDU_MAX + 4) * (PDU_MAX + 4));
 	world_free(w);
@@ -141,6 +173,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_script),
+		cmocka_unit_test(test_dropped),
 		cmocka_unit_test(test_flood),
 	};
 

@@ -174,6 +174,27 @@ static void test_turns_interleave(void **state)
 	world_free(w);
 }
 
+/* One that waits for its turn and is closed gets none. */
+static void test_closed_while_waiting(void **state)
+{
+	struct world *w = world_up(3);
+	struct record a = connected(w, 0x40), b;
+	uint8_t pdu[300];
+
+	(void)state;
+	world_pdu(w, &a, L2CAP_CID_ATT, ramp(pdu, sizeof pdu));	/* has all buffers */
+	b = connected(w, 0x41);
+	world_pdu(w, &b, L2CAP_CID_ATT, ramp(pdu, sizeof pdu));
+	world_gattd(w, &b, RECORD_DISCONNECT, BYTES_OF(0x13));
+	w->packets_seen = 0;
+	for (unsigned i = 0; i < 4; i++)
+		world_completed(w, 0x40, 4);
+	for (unsigned i = 0; i < w->packets_seen; i++)
+		assert_int_equal(w->packet[i].handle, 0x40);
+	assert_int_equal(w->packets_seen, 8);
+	world_free(w);
+}
+
 /* ---- in ---- */
 enum { S = HCI_FIRST_FLUSHABLE, C = HCI_CONTINUING, N = HCI_FIRST_NON_FLUSHABLE };
 struct piece { uint8_t boundary, len; uint8_t data[12]; };
@@ -307,8 +328,12 @@ static void test_early_data(void **state)
 	assert_int_equal(rig_counter(&w->rig, "early_dropped"), 3);
 	rig_sleep(&w->rig, EARLY_DEADLINE_NS);
 	assert_int_equal(rig_counter(&w->rig, "early_dropped"), 3 + EARLY_SLOTS);
+	world_acl(w, 0x41, S, BYTES_OF(3, 0, 4, 0, 0x0A, 8, 0));	/* in slots that were used before: still in order */
+	world_acl(w, 0x41, S, BYTES_OF(3, 0, 4, 0, 0x0A, 9, 0));
 	world_connect(w, 0x41);
-	assert_int_equal(w->down_seen, 1);
+	assert_int_equal(w->down_seen, 3);
+	assert_int_equal(w->down[1].body[3], 8);
+	assert_int_equal(w->down[2].body[3], 9);
 	world_acl(w, 0x0F41, S, BYTES_OF(3, 0, 4, 0, 0x0A, 3, 0));	/* above 0x0EFF: no handle ever */
 	assert_int_equal(arena_live(&w->rig.arena, POOL_early), 0);
 	world_free(w);
@@ -322,6 +347,7 @@ int main(void)
 		cmocka_unit_test(test_disconnection_returns_credits),
 		cmocka_unit_test(test_fair_shares),
 		cmocka_unit_test(test_turns_interleave),
+		cmocka_unit_test(test_closed_while_waiting),
 		cmocka_unit_test(test_pieces_in),
 		cmocka_unit_test(test_every_split),
 		cmocka_unit_test(test_lying_packets),

@@ -193,6 +193,7 @@ static void test_gattd_begins_anew(void **state)
 	world_frame(w, 0x40, 4, BYTES_OF(0x0A, 3, 0));
 	world_pdu(w, &to, 4, BYTES_OF(0x0B, 1));
 	assert_int_equal(w->down_seen + w->packets_seen, 0);
+	assert_int_equal(rig_counter(&w->rig, "stale_records"), 1);
 	world_disconnect(w, 0x40, 0x16);
 	assert_int_equal(w->down_seen, 0);
 	world_free(w);
@@ -239,6 +240,50 @@ static void test_transport_goes_and_comes(void **state)
 	rig_put(&w->rig, LINK_UP, h, BYTES_OF(1, 0, 0, 0, 0, 0, 0, 0, 0));
 	world_run(w);
 	assert_int_equal(w->command[0].opcode, HCI_COMMAND_RESET);
+	world_free(w);
+}
+
+/* While connections are being ended before a Reset, nothing of theirs goes out any more. */
+static void test_nothing_before_the_reset(void **state)
+{
+	struct world *w = world_up(40);
+	struct record to;
+	uint8_t pdu[] = { 4, 0, 0x1B, 3, 0 };
+
+	(void)state;
+	for (uint16_t n = 0; n < 40; n++)
+		world_connect(w, (uint16_t)(0x40 + n));
+	to = world_told(w, RECORD_CONNECTED)->h;
+	world_forget(w);
+	w->rig.batch = 3;
+	rig_put(&w->rig, LINK_UP, (struct record){ .kind = RECORD_HCI_EVENT }, BYTES_OF(HCI_EVENT_HARDWARE_ERROR, 1, 7));
+	for (unsigned i = 0; i < 4; i++) {
+		to.kind = i == 3 ? RECORD_DISCONNECT : RECORD_L2CAP_PDU;
+		rig_put(&w->rig, LINK_DOWN, to, (struct bytes){ pdu, i == 3 ? 1 : sizeof pdu });
+	}
+	world_run(w);
+	assert_int_equal(w->packets_seen, 0);
+	assert_int_equal(w->command[0].opcode, HCI_COMMAND_RESET);
+	assert_int_equal(world_count(w, HCI_COMMAND_DISCONNECT), 0);
+	assert_int_equal(world_told_count(w, RECORD_DISCONNECTED), 40);
+	world_free(w);
+}
+
+/* A controller says that we are central: then we may be asked for parameters, and ask the controller. */
+static void test_role_central(void **state)
+{
+	struct world *w = world_up(1);
+
+	(void)state;
+	world_le_event(w, HCI_LE_EVENT_CONNECTION_COMPLETE, BYTES_OF(0, 0x40, 0, 0, 0, 1, 2, 3, 4, 5, 6, 24, 0, 0, 0, 72, 0, 0));
+	world_frame(w, 0x40, 5, BYTES_OF(0x12, 1, 8, 0, 6, 0, 12, 0, 0, 0, 200, 0));
+	assert_memory_equal(w->packet[0].data + 4, ((uint8_t[]){ 0x13, 1, 2, 0, 0, 0 }), 6);
+	assert_int_equal(world_count(w, HCI_COMMAND_LE_CONNECTION_UPDATE), 1);
+	world_frame(w, 0x40, 5, BYTES_OF(0x12, 2, 8, 0, 12, 0, 6, 0, 0, 0, 200, 0));
+	assert_memory_equal(w->packet[1].data + 4, ((uint8_t[]){ 0x13, 2, 2, 0, 1, 0 }), 6);
+	assert_int_equal(world_count(w, HCI_COMMAND_LE_CONNECTION_UPDATE), 1);
+	rig_sleep(&w->rig, 2 * COMMAND_DEADLINE_NS);
+	assert_int_equal(rig_counter(&w->rig, "command_timeouts"), 0);
 	world_free(w);
 }
 
@@ -339,6 +384,8 @@ int main(void)
 		cmocka_unit_test(test_gattd_begins_anew),
 		cmocka_unit_test(test_transportd_is_given_up),
 		cmocka_unit_test(test_transport_goes_and_comes),
+		cmocka_unit_test(test_nothing_before_the_reset),
+		cmocka_unit_test(test_role_central),
 		cmocka_unit_test(test_killed_or_not),
 		cmocka_unit_test(test_poison),
 	};

@@ -47,6 +47,7 @@ static void test_burst_is_held(void **state)
 		peer_says(w, 0x40, ATT_WRITE_COMMAND, i, LONG);
 	assert_true(cost_told(w) <= WINDOW_IN);
 	assert_true(cost_told(w) + LONG + 4 > WINDOW_IN);
+	peer_says(w, 0x40, ATT_WRITE_COMMAND, 50, 3);		/* there is window for this one: it does not overtake */
 	peer_says(w, 0x41, ATT_READ_REQUEST, 7, 3);		/* another connection goes by */
 	assert_int_equal(world_told(w, RECORD_L2CAP_PDU)->body[2], ATT_READ_REQUEST);
 	rig_restart(&w->rig);
@@ -55,7 +56,7 @@ static void test_burst_is_held(void **state)
 	for (unsigned i = 0; i < w->down_seen; i++)
 		if (w->down[i].body[2] == ATT_WRITE_COMMAND)
 			assert_int_equal(w->down[i].body[3], n++);
-	assert_int_equal(n, 50);
+	assert_int_equal(n, 51);
 	assert_int_equal(rig_counter(&w->rig, "window_discarded"), 0);
 	world_free(w);
 }
@@ -93,11 +94,13 @@ static void test_flood_of_commands(void **state)
 /* Requests without end, which no lawful peer sends: that peer is disconnected, and only it. */
 static void test_flood_of_requests(void **state)
 {
-	struct world *w = world_up(2);
+	struct world *w = world_up(3);
+	struct record a, again;
 
 	(void)state;
-	connected(w, 0x40);
+	a = connected(w, 0x40);
 	connected(w, 0x41);
+	world_pdu(w, &a, L2CAP_CID_ATT, BYTES_OF(ATT_HANDLE_VALUE_NOTIFICATION, 3, 0, 1));
 	for (uint16_t i = 0; i < 80; i++)
 		peer_says(w, 0x40, ATT_WRITE_REQUEST, i, LONG);
 	assert_int_equal(rig_counter(&w->rig, "window_overruns"), 1);
@@ -110,13 +113,12 @@ static void test_flood_of_requests(void **state)
 	/* What was held still comes, then the end: behind its data. */
 	world_disconnect(w, 0x40, 0x16);
 	assert_null(world_told(w, RECORD_DISCONNECTED));
-	for (const struct connection *c = connection_next(&w->rig.arena, NULL); c; c = NULL) {
-		struct connection_id id = connection_id_of(c);
-		struct record to = { .index = (uint16_t)(id.v >> 16), .generation = (uint16_t)id.v };
-
-		for (unsigned i = 0; i < 90; i++)
-			credit(w, &to, WINDOW_IN / 8);
-	}
+	world_disconnect(w, 0x40, 0x16);			/* that handle is nobody's now */
+	assert_int_equal(rig_counter(&w->rig, "handles_unknown"), 1);
+	again = connected(w, 0x40);				/* and may be another's */
+	assert_int_not_equal(again.index, a.index);
+	for (unsigned i = 0; i < 90; i++)
+		credit(w, &a, WINDOW_IN / 8);
 	assert_int_equal(w->down[w->down_seen - 1].h.kind, RECORD_DISCONNECTED);
 	assert_true(world_told_count(w, RECORD_L2CAP_PDU) > 60);
 	world_free(w);

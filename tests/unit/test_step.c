@@ -201,6 +201,24 @@ static void test_new_generation_begins_at_zero_and_is_told(void **state)
 	assert_int_equal(positions_next(&b.arena, NULL)->in_head[LINK_UP], record_octets(4));
 	close_bench(&b);
 }
+/* A link that was given up stops nobody; one that never was there does: its records would be lost unsaid. */
+static void test_a_link_given_up_stops_nobody(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	open_bench(&b);
+	begin(&b, 1, 1);
+	feed(&b, RECORD_CONNECTED, 4);
+	assert_int_equal(take_one(&b), 0);
+	step_commit(&b.step);
+	feed(&b, RECORD_L2CAP_PDU, 4);
+	step_detach(&b.step, LINK_DOWN);
+	assert_int_equal(take_one(&b), 0);
+	assert_true(step_may_act(&b.step));
+	step_commit(&b.step);
+	close_bench(&b);
+}
 static void test_a_ring_that_lies_is_used_no_more(void **state)
 {
 	struct bench b;
@@ -247,6 +265,7 @@ int main(void)
 		cmocka_unit_test(test_full_output_stops_the_input),
 		cmocka_unit_test(test_positions_come_back),
 		cmocka_unit_test(test_new_generation_begins_at_zero_and_is_told),
+		cmocka_unit_test(test_a_link_given_up_stops_nobody),
 		cmocka_unit_test(test_a_ring_that_lies_is_used_no_more),
 		cmocka_unit_test(test_counters_are_shown),
 	};
