@@ -213,7 +213,7 @@ DESTDIR ?=
 install:
 	$(Q)$(MAKE) MODE=release all
 	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/share/doc/trefoil"
-	install -m 755 $(foreach p,$(PROGS),build/bin/$(or $($p.bin),$p)) "$(DESTDIR)$(PREFIX)/bin/"
+	install -m 755 $(foreach p,$(filter-out bench,$(PROGS)),build/bin/$(or $($p.bin),$p)) "$(DESTDIR)$(PREFIX)/bin/"
 	install -m 644 LICENSE $(wildcard README.md) "$(DESTDIR)$(PREFIX)/share/doc/trefoil/"
 	$(Q)for page in $(wildcard docs/*.[1-8]); do \
 		install -D -m 644 $$page "$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}"; done

@@ -44,12 +44,12 @@ static int parse(struct up *u, int argc, char **argv)
 	}
 	if (optind < argc)
 		return cli_say(EXIT_USAGE, "up: unexpected \"%s\"", argv[optind]);
-	if (log_level_from_text(u->log, &level))
+	if (u->log && log_level_from_text(u->log, &level))
 		log_set_level(level);
 	return 0;
 }
 
-static int check_config(const struct up *u)
+static int check_config(const struct up *u, gid_t *ret_group)
 {
 	struct device *d = NULL;
 	char why[512];
@@ -57,6 +57,10 @@ static int check_config(const struct up *u)
 	if (device_load(u->config, &d, why, sizeof why))
 		return cli_say(EXIT_FAILED, "%s", why);
 	device_log_warnings(d, u->config);
+	if (d->group_given)
+		*ret_group = d->group;
+	if (d->log_level_given && !u->log)
+		log_set_level(d->log_level);
 	device_free(d);
 	return 0;
 }
@@ -124,6 +128,7 @@ static int run(struct up *u)
 int cli_up(struct cli *c, int argc, char **argv)
 {
 	struct up *u = calloc(1, sizeof *u);
+	gid_t group = (gid_t)-1;		/* who may use the control sockets has to reach them */
 	int r;
 
 	if (!u)
@@ -131,11 +136,10 @@ int cli_up(struct cli *c, int argc, char **argv)
 	log_open("up");
 	u->cli = c;
 	u->transport = "sim";
-	u->log = "info";
 	r = parse(u, argc, argv);
 	if (!r)
-		r = check_config(u);
-	if (!r && (run_dir_make(&c->dir, (gid_t)-1) || run_dir_lock(&c->dir)))
+		r = check_config(u, &group);
+	if (!r && (run_dir_make(&c->dir, group) || run_dir_lock(&c->dir)))
 		r = cli_say(EXIT_FAILED, "%s", c->dir.why);
 	if (!r)
 		r = run(u);

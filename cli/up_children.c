@@ -49,8 +49,10 @@ static void arguments(struct up *u, enum child_kind k)
 		}
 		return;
 	}
-	add(c, "--log");
-	add(c, u->log);
+	if (u->log) {
+		add(c, "--log");
+		add(c, u->log);
+	}
 	if (u->config) {
 		add(c, "--config");
 		add(c, u->config);
@@ -146,6 +148,15 @@ static int give_up(struct child *c, const char *why)
 	return 0;
 }
 
+/* It has given up, and has said why: no second complaint. */
+static int end_quietly(struct child *c)
+{
+	log_info("pipeline ends", LOG_STR("because_of", c->name));
+	c->up->exit_code = EXIT_FAILED;
+	c->up->ending = true;
+	return 0;
+}
+
 /* Start it again after its backoff; too many times in a row end the pipeline. */
 static int again_later(struct child *c)
 {
@@ -178,10 +189,10 @@ static int on_child_gone(void *ctx, uint32_t revents)
 	r = fdshelf_receive(&c->shelf);
 	if (r || c->up->ending)
 		return r;
+	if (how.si_code == CLD_EXITED && how.si_status == EXIT_GAVE_UP)
+		return end_quietly(c);
 	if (c == &c->up->child[CHILD_AIRSIM])
 		return give_up(c, "the simulated air is gone");
-	if (how.si_code == CLD_EXITED && how.si_status == EXIT_GAVE_UP)
-		return give_up(c, "it gave up; its own line says why");
 	if (how.si_code == CLD_EXITED && how.si_status == EXIT_USAGE)
 		return give_up(c, "it does not take these options");
 	log_warn("supervisor died", LOG_STR("name", c->name), LOG_INT("pid", how.si_pid),

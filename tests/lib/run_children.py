@@ -34,12 +34,20 @@ class Children:
     def __init__(self):
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self.lock = threading.Lock()    # a child is known before anybody looks who is an orphan
-        self.known = set()
+        self.known = {}                 # pid: its Popen
         self.stop = threading.Event()
         self.reaper = threading.Thread(target=self._reap, daemon=True)
         self.reaper.start()
 
+    def on_terminate(self, _signal, _frame):
+        """For SIGTERM: nothing that was started goes on without us."""
+        for p in list(self.known.values()):
+            if p.poll() is None:
+                os.killpg(p.pid, signal.SIGKILL)
+        raise KeyboardInterrupt
+
     def close(self):
+        self.end_orphans()
         self.stop.set()
         self.reaper.join()
 
@@ -54,7 +62,7 @@ class Children:
                 except OSError as e:
                     out.write(f"{command[0]}: {e.strerror}\n".encode())
                     return Done(127, False, 0.0, limit)
-                self.known.add(p.pid)
+                self.known[p.pid] = p
         try:
             p.wait(limit)
         except subprocess.TimeoutExpired:
@@ -64,7 +72,7 @@ class Children:
             self._end_group(p)
             raise
         finally:
-            self.known.discard(p.pid)
+            self.known.pop(p.pid, None)
         return Done(p.returncode, timed_out, time.monotonic() - started, limit)
 
     @staticmethod

@@ -72,7 +72,7 @@ def read_junit(path, done):
 
 
 class Results:
-    """Every test by its full name, `MODE path:test`.  Safe to call from several threads."""
+    """Every test by its full name, `MODE path::test`.  Safe to call from several threads."""
 
     def __init__(self, skips_path):
         self.rows = []                  # (name, status, detail)

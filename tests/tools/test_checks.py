@@ -153,7 +153,7 @@ def test_runner_counts(tmp_path, body, code, last):
 
 
 def test_runner_takes_a_listed_skip(tmp_path):
-    got = runner_says(tmp_path, "skip()", "debug unit/test_x:test_it\tbecause\ngone\tno more\nempty\t\n")
+    got = runner_says(tmp_path, "skip()", "debug unit/test_x::test_it\tbecause\ngone\tno more\nempty\t\n")
     assert got[1] == "2 passed, 0 failed, 1 skipped", got[2]
     assert got[0] == 1 and "a reason are expected" in got[2], "an entry without a reason fails the run"
     assert "gone was not skipped" in got[2] and "(because)" in got[2]
