@@ -5,3 +5,4 @@ gattd.src := $(wildcard gattd/*.c)
 $(foreach t,$(notdir $(basename $(wildcard tests/scripts/test_gattd_*.c))),$(eval tests/scripts/$t.use := gattd/core shm wire base))
 $(foreach t,$(filter-out test_gattd_build,$(notdir $(basename $(wildcard tests/unit/test_gattd*.c)))), \
 	$(eval tests/unit/$t.use := gattd/core shm wire base))
+tests/unit/test_gattd_build.use := gattd/program gattd/core runtime proto shm wire base

@@ -4,14 +4,14 @@
 #include "base/types.h"
 #include "gattd/gatt_place.h"
 
-enum { SERVICE_GAP = 0x1800, SERVICE_GATT = 0x1801, TYPE_DEVICE_NAME = 0x2A00, TYPE_APPEARANCE = 0x2A01, TYPE_SERVICE_CHANGED = 0x2A05,
-       TYPE_EXTENDED_PROPERTIES = 0x2900, TYPE_CCCD = 0x2902 };
+enum { SERVICE_GAP = 0x1800, SERVICE_GATT = 0x1801, TYPE_DEVICE_NAME = 0x2A00, TYPE_APPEARANCE = 0x2A01,
+       TYPE_SERVICE_CHANGED = 0x2A05, TYPE_EXTENDED_PROPERTIES = 0x2900, TYPE_CCCD = 0x2902 };
 
 static struct gatt_attribute *add(struct gatt_database *db, enum gatt_what what, int service, int characteristic)
 {
 	struct gatt_attribute *a = &db->at[db->count++];
 
-	a->what = what;
+	a->what = (uint8_t)what;
 	a->service = service;
 	a->characteristic = characteristic;
 	a->descriptor = -1;
@@ -151,18 +151,21 @@ static void add_ours(struct gatt_database *db, const struct device *d)
 	static uint8_t everything[4] = { 0x01, 0x00, 0xFF, 0xFF };
 	struct device_characteristic gap[] = {
 		{ .uuid = uuid_16(TYPE_DEVICE_NAME), .properties = PROPERTY_READ, .permissions = PERMISSION_READ,
-		  .value = { (uint8_t *)d->name, (uint16_t)strlen(d->name), DEVICE_NAME_MAX } },
+		  .value = { .at = (uint8_t *)d->name, .len = (uint16_t)strlen(d->name), .max = DEVICE_NAME_MAX } },
 		{ .uuid = uuid_16(TYPE_APPEARANCE), .properties = PROPERTY_READ, .permissions = PERMISSION_READ,
-		  .value = { unknown, sizeof unknown, sizeof unknown } },
+		  .value = { .at = unknown, .len = sizeof unknown, .max = sizeof unknown } },
 	};
 	struct device_characteristic gatt[] = {
-		{ .uuid = uuid_16(TYPE_SERVICE_CHANGED), .properties = PROPERTY_INDICATE, .value = { everything, sizeof everything, sizeof everything } },
+		{ .uuid = uuid_16(TYPE_SERVICE_CHANGED), .properties = PROPERTY_INDICATE,
+		  .value = { .at = everything, .len = sizeof everything, .max = sizeof everything } },
 	};
+	struct device_service service = { .uuid = uuid_16(SERVICE_GAP), .characteristics = gap, .characteristic_count = 2 };
 
 	if (d->gap_service && !defines(d, SERVICE_GAP))
-		add_all(db, OUR_GAP, &(struct device_service){ .uuid = uuid_16(SERVICE_GAP), .characteristics = gap, .characteristic_count = 2 });
+		add_all(db, OUR_GAP, &service);
+	service = (struct device_service){ .uuid = uuid_16(SERVICE_GATT), .characteristics = gatt, .characteristic_count = 1 };
 	if (d->gatt_service && !defines(d, SERVICE_GATT))
-		add_all(db, OUR_GATT, &(struct device_service){ .uuid = uuid_16(SERVICE_GATT), .characteristics = gatt, .characteristic_count = 1 });
+		add_all(db, OUR_GATT, &service);
 }
 
 static struct gatt_attribute *value_of(struct gatt_database *db, int service, int characteristic)

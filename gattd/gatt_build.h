@@ -1,11 +1,11 @@
 /* gattd/gatt_build.h - from the services of a device file to attributes with handles, as gattd's core takes them.
  *
- *   GAP (0x1800: Device Name, Appearance) and GATT (0x1801: Service Changed) come first, where the file does not define them itself.
- *   A handle in the file ("trefoil.handle") is that of the service's declaration, of the characteristic's value (its declaration has
- *   the one before) or of the descriptor.  What has none follows what is before it in the file; a service in which nothing has one
- *   takes the lowest free range behind the service before it.  Gaps, and services in any order, are legal.
- *   A characteristic that notifies or indicates gets a Client Characteristic Configuration descriptor, one with extended properties
- *   the descriptor for them, behind its other descriptors, where the file has none.
+ *   GAP (0x1800: Device Name, Appearance) and GATT (0x1801: Service Changed) come first, where the file does not define them.
+ *   A handle in the file ("trefoil.handle") is that of the service's declaration, of the characteristic's value (its
+ *   declaration has the one before) or of the descriptor.  What has none follows what is before it in the file; a service in
+ *   which nothing has one takes the lowest free range behind the service before it.  Gaps, and services in any order, are legal.
+ *   A characteristic that notifies or indicates gets a Client Characteristic Configuration descriptor, one with extended
+ *   properties the descriptor for them, behind its other descriptors, where the file has none.
  *
  * Refuses, with the key of the file: two attributes on one handle, a handle that leaves no room for what must be before it, an
  * attribute that falls into another service or characteristic, more than GATT_CCCDS_MAX configuration descriptors. */

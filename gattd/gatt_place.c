@@ -35,7 +35,8 @@ int gatt_complain(const struct gatt_attribute *a, char *why, size_t why_cap, con
 	va_start(ap, fmt);
 	vsnprintf(what, sizeof what, fmt, ap);
 	va_end(ap);
-	snprintf(why, why_cap, "%s%s: %s", name, a->service >= 0 && (a->descriptor >= 0 || a->what != WHAT_DESCRIPTOR) ? ".trefoil.handle" : "", what);
+	snprintf(why, why_cap, "%s%s: %s", name,
+	    a->service >= 0 && (a->descriptor >= 0 || a->what != WHAT_DESCRIPTOR) ? ".trefoil.handle" : "", what);
 	return -EINVAL;
 }
 
@@ -49,7 +50,8 @@ static int anchor(const struct gatt_database *db, const struct group *g, unsigne
 		if (!a->is.handle)
 			continue;
 		if (a->is.handle <= i - g->from)
-			return gatt_complain(a, why, cap, "0x%04X leaves no room for the %u attributes that must be before it", a->is.handle, i - g->from);
+			return gatt_complain(a, why, cap, "expected a higher one: 0x%04X leaves no room for the %u attributes before it",
+			    a->is.handle, i - g->from);
 		*ret = a->is.handle - (i - g->from);
 		return 0;
 	}
@@ -131,7 +133,7 @@ static int check(const struct gatt_database *db, char *why, size_t cap)
 
 		if (before && before->is.handle == a->is.handle) {
 			name_of(before, other, sizeof other);
-			return gatt_complain(a, why, cap, "0x%04X is also that of %s", a->is.handle, other);
+			return gatt_complain(a, why, cap, "expected one that is free: 0x%04X is also that of %s", a->is.handle, other);
 		}
 		if (a->what == WHAT_SERVICE) {
 			service = a;
@@ -141,15 +143,16 @@ static int check(const struct gatt_database *db, char *why, size_t cap)
 		if (!service || service->service != a->service) {
 			if (service)
 				name_of(service, other, sizeof other);
-			return gatt_complain(a, why, cap, "0x%04X lies %s%s", a->is.handle, service ? "in " : "before its service", service ? other : "");
+			return gatt_complain(a, why, cap, "expected one in its own service: 0x%04X lies %s%s", a->is.handle,
+			    service ? "in " : "before its service", service ? other : "");
 		}
 		if (a->what == WHAT_DECLARATION) {
 			declaration = a;
 		} else if (!declaration || declaration->characteristic != a->characteristic) {
 			if (declaration)
 				name_of(declaration, other, sizeof other);
-			return gatt_complain(a, why, cap, "0x%04X lies %s%s", a->is.handle, declaration ? "in " : "before its characteristic",
-			    declaration ? other : "");
+			return gatt_complain(a, why, cap, "expected one in its own characteristic: 0x%04X lies %s%s", a->is.handle,
+			    declaration ? "in " : "before its characteristic", declaration ? other : "");
 		}
 	}
 	return 0;

@@ -25,7 +25,7 @@ static int configure(const struct device *d, struct config_sink *sink)
 	int r = gatt_build(d, &db, why, sizeof why);
 
 	if (r) {
-		log_error("device file", LOG_WHY(r == -EINVAL ? why : "out of memory"));
+		log_error("device file", LOG_STR("file", d->file), LOG_WHY(r == -EINVAL ? why : "out of memory"));
 		return r;
 	}
 	config_att_server_encode(&(struct config_att_server){ d->mtu }, &w);

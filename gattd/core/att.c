@@ -1,4 +1,5 @@
-/* gattd/core/att.c - ATT PDUs to their handlers, and the one place where an Error Response is made.  Core 5.4, Vol 3, Part F, 3.4. */
+/* gattd/core/att.c - ATT PDUs to their handlers, and the one place where an Error Response is made.  Core 5.4, Vol 3,
+ * Part F, 3.4. */
 #include "gattd/core/gatt.h"
 
 enum { COMMAND_FLAG = 0x40 };
@@ -97,7 +98,8 @@ int on_att_exchange_mtu_request(struct gatt *g, const struct bearer *b, const st
 
 	if (b->mtu_exchanged)
 		return ATT_ERROR_REQUEST_NOT_SUPPORTED;
-	att_exchange_mtu_response_encode(&(struct att_exchange_mtu_response){ b->mtu_max }, bearer_open(g, b, ATT_EXCHANGE_MTU_RESPONSE));
+	att_exchange_mtu_response_encode(&(struct att_exchange_mtu_response){ b->mtu_max },
+	    bearer_open(g, b, ATT_EXCHANGE_MTU_RESPONSE));
 	bearer_send(g, b);
 	e = bearer_edit(g->arena, b);
 	e->mtu = (uint16_t)MIN(MAX(req->mtu, (uint16_t)GATT_MTU_MIN), b->mtu_max);
@@ -125,6 +127,7 @@ int on_att_handle_value_indication(struct gatt *g, const struct bearer *b, const
 {
 	(void)m;
 	gatt_count(g, GATT_COUNT_unasked);
-	att_handle_value_confirmation_encode(&(struct att_handle_value_confirmation){ }, bearer_open(g, b, ATT_HANDLE_VALUE_CONFIRMATION));
+	att_handle_value_confirmation_encode(&(struct att_handle_value_confirmation){ },
+	    bearer_open(g, b, ATT_HANDLE_VALUE_CONFIRMATION));
 	return 0;
 }

@@ -114,11 +114,19 @@ int on_att_read_by_type_request(struct gatt *g, const struct bearer *b, const st
 	return list_close(g, &list, list.each);
 }
 
+static bool is_service_type(struct bytes type)
+{
+	struct attribute a = { .type_len = 2, .type = { GATT_TYPE_PRIMARY_SERVICE & 0xFF, GATT_TYPE_PRIMARY_SERVICE >> 8 } };
+
+	if (attribute_is(&a, type))
+		return true;
+	a.type[0] = GATT_TYPE_SECONDARY_SERVICE & 0xFF;
+	return attribute_is(&a, type);
+}
+
 /* 3.4.4.9; which types group is said in Part G, 2.5.3: the two services. */
 int on_att_read_by_group_type_request(struct gatt *g, const struct bearer *b, const struct att_read_by_group_type_request *req)
 {
-	const struct attribute primary = { .type_len = 2, .type = { GATT_TYPE_PRIMARY_SERVICE & 0xFF, GATT_TYPE_PRIMARY_SERVICE >> 8 } };
-	const struct attribute secondary = { .type_len = 2, .type = { GATT_TYPE_SECONDARY_SERVICE & 0xFF, GATT_TYPE_SECONDARY_SERVICE >> 8 } };
 	const struct attribute *a;
 	struct att_list list;
 	int r;
@@ -128,7 +136,7 @@ int on_att_read_by_group_type_request(struct gatt *g, const struct bearer *b, co
 	r = check_range(g, req->first, req->last);
 	if (r)
 		return r;
-	if (!attribute_is(&primary, req->type) && !attribute_is(&secondary, req->type))
+	if (!is_service_type(req->type))
 		return ATT_ERROR_UNSUPPORTED_GROUP_TYPE;
 	list = list_open(g, b, ATT_READ_BY_GROUP_TYPE_RESPONSE, 1);
 	for (unsigned i = attribute_from(g, req->first); (a = in_range(g, i, req->last)); i++) {

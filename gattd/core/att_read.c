@@ -81,7 +81,8 @@ int on_att_read_multiple_request(struct gatt *g, const struct bearer *b, const s
 	return 0;
 }
 
-int on_att_read_multiple_variable_request(struct gatt *g, const struct bearer *b, const struct att_read_multiple_variable_request *req)
+int on_att_read_multiple_variable_request(struct gatt *g, const struct bearer *b,
+    const struct att_read_multiple_variable_request *req)
 {
 	struct rd r = rd_from(req->handles);
 	struct att_list list;

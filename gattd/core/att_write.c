@@ -17,10 +17,10 @@ int att_cccd_check(const struct attribute *a, struct bytes value)
 
 void att_cccd_set(struct gatt *g, const struct bearer *b, const struct attribute *a, struct bytes value)
 {
-	unsigned n = a->cccd - 1u, shift = n % 4 * 2;
+	unsigned n = a->cccd - 1u, shift = n % 4 * 2, bits = value.at[0] & 3u;	/* CCCD_NOTIFY, CCCD_INDICATE */
 	struct bearer *e = bearer_edit(g->arena, b);
 
-	e->cccd[n / 4] = (uint8_t)((e->cccd[n / 4] & ~(3u << shift)) | (value.at[0] & (CCCD_NOTIFY | CCCD_INDICATE)) << shift);
+	e->cccd[n / 4] = (uint8_t)((e->cccd[n / 4] & ~(3u << shift)) | bits << shift);
 }
 
 int att_write(struct gatt *g, const struct bearer *b, const struct attribute *a, struct bytes value)

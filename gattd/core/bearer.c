@@ -80,7 +80,8 @@ void bearers_bury(struct gatt *g, unsigned most)
 void bearer_send_disconnect(struct gatt *g, uint16_t index, uint16_t generation, uint8_t reason)
 {
 	step_reserve(g->step, LINK_UP, 1)[0] = reason;
-	step_give(g->step, LINK_UP, (struct record){ .len = 1, .kind = RECORD_DISCONNECT, .index = index, .generation = generation });
+	step_give(g->step, LINK_UP,
+	    (struct record){ .len = 1, .kind = RECORD_DISCONNECT, .index = index, .generation = generation });
 }
 
 void bearer_end(struct gatt *g, const struct bearer *b, uint8_t reason)
@@ -112,7 +113,10 @@ struct wr *bearer_open_on(struct gatt *g, const struct bearer *b, uint16_t cid, 
 	return &g->w;
 }
 
-struct wr *bearer_open(struct gatt *g, const struct bearer *b, uint8_t opcode) { return bearer_open_on(g, b, L2CAP_CID_ATT, opcode); }
+struct wr *bearer_open(struct gatt *g, const struct bearer *b, uint8_t opcode)
+{
+	return bearer_open_on(g, b, L2CAP_CID_ATT, opcode);
+}
 
 void bearer_send(struct gatt *g, const struct bearer *b)
 {
@@ -123,7 +127,8 @@ void bearer_send(struct gatt *g, const struct bearer *b)
 		arena_panic("a PDU longer than its room");
 	e->room_out -= cost;
 	e->pdus_out++;
-	step_give(g->step, LINK_UP, (struct record){ .len = len, .kind = RECORD_L2CAP_PDU, .index = b->index, .generation = b->generation });
+	step_give(g->step, LINK_UP,
+	    (struct record){ .len = len, .kind = RECORD_L2CAP_PDU, .index = b->index, .generation = b->generation });
 	g->w = (struct wr){ 0 };
 	gatt_count(g, GATT_COUNT_pdus_out);
 }
@@ -148,7 +153,8 @@ void bearer_consumed(struct gatt *g, const struct bearer *b, uint32_t cost)
 		return;
 	w = wr_into(step_reserve(g->step, LINK_UP, 4), 4);
 	local_credit_encode(&(struct local_credit){ e->owed }, &w);
-	step_give(g->step, LINK_UP, (struct record){ .len = 4, .kind = RECORD_CREDIT, .index = b->index, .generation = b->generation });
+	step_give(g->step, LINK_UP,
+	    (struct record){ .len = 4, .kind = RECORD_CREDIT, .index = b->index, .generation = b->generation });
 	e->used_in -= e->owed;
 	e->owed = 0;
 }

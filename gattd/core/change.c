@@ -13,7 +13,7 @@ unsigned bearer_cccd(const struct bearer *b, const struct attribute *a)
 {
 	unsigned n = a->cccd - 1u;
 
-	return a->cccd ? b->cccd[n / 4] >> n % 4 * 2 & 3u : 0;
+	return a->cccd ? (unsigned)b->cccd[n / 4] >> n % 4 * 2 & 3u : 0;
 }
 
 static uint32_t told_len(const struct bearer *b, size_t len) { return (uint32_t)MIN(len, b->mtu - 3u); }

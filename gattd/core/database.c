@@ -35,8 +35,8 @@ bool attribute_is(const struct attribute *a, struct bytes type)
 	    !type.at[14] && !type.at[15];
 }
 
-/* Until there is SMP, no link is encrypted and no key is held, so Part C, Table 10.2 has one row: Insufficient Authentication, for
- * encryption asked for and for authentication.  Each flag has to be met; authorization nobody can give. */
+/* Until there is SMP, no link is encrypted and no key is held, so Part C, Table 10.2 has one row: Insufficient Authentication,
+ * for encryption asked for and for authentication.  Each flag has to be met; authorization nobody can give. */
 static int security_refusal(unsigned permissions, unsigned encrypted, unsigned authenticated, unsigned authorized)
 {
 	if (permissions & (encrypted | authenticated))

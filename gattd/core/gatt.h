@@ -84,8 +84,14 @@ static inline const struct server *the_server(const struct gatt *g) { return ser
 static inline struct server *server_change(struct gatt *g) { return server_edit(g->arena, the_server(g)); }
 static inline void gatt_count(struct gatt *g, enum gatt_counter c) { step_count(g->step, c, 1); }
 /* Attributes and values are made in one go, never freed, and so sit in their slots in their first generation. */
-static inline const struct attribute *attribute_at(const struct gatt *g, unsigned i) { return attribute_view(g->arena, (struct attribute_id){ 1 | i << 16 }); }
-static inline const struct value *value_at(const struct gatt *g, unsigned i) { return value_view(g->arena, (struct value_id){ 1 | i << 16 }); }
+static inline const struct attribute *attribute_at(const struct gatt *g, unsigned i)
+{
+	return attribute_view(g->arena, (struct attribute_id){ 1 | i << 16 });
+}
+static inline const struct value *value_at(const struct gatt *g, unsigned i)
+{
+	return value_view(g->arena, (struct value_id){ 1 | i << 16 });
+}
 static inline bool mask_has(const uint64_t *mask, unsigned i) { return mask[i / 64] >> i % 64 & 1; }
 static inline void mask_set(uint64_t *mask, unsigned i) { mask[i / 64] |= 1ull << i % 64; }
 static inline void mask_clear(uint64_t *mask, unsigned i) { mask[i / 64] &= ~(1ull << i % 64); }

@@ -8,7 +8,9 @@
 
 enum { REPLY_HEAD = 17, SET_BODY = 6, STATUS_HEAD = 9, BEARER_ITEM = 25, PAGE_ITEMS = 64, REASON_MAX = 64 };
 
-enum why { WHY_NONE, WHY_NO_TYPE, WHY_NO_HANDLE, WHY_NO_VALUE, WHY_TOO_LONG, WHY_MALFORMED, WHY_UNKNOWN, WHY_BUSY, WHY_NOT_READY };
+enum why {
+	WHY_NONE, WHY_NO_TYPE, WHY_NO_HANDLE, WHY_NO_VALUE, WHY_TOO_LONG, WHY_MALFORMED, WHY_UNKNOWN, WHY_BUSY, WHY_NOT_READY,
+};
 static const struct { uint8_t result; char text[REASON_MAX]; } whys[] = {	/* no pointers: a core has no relocated data */
 	[WHY_NONE] = { 0, "" },
 	[WHY_NO_TYPE] = { ENOENT, "no characteristic has that UUID" },
@@ -53,7 +55,10 @@ static void reply_kept(struct gatt *g, const struct kept *k)
 	reply(g, k->id, 0, (struct bytes){ body, wr_len(&w) });
 }
 
-static const struct kept *kept_at(const struct gatt *g, unsigned i) { return kept_view(g->arena, (struct kept_id){ 1 | i << 16 }); }
+static const struct kept *kept_at(const struct gatt *g, unsigned i)
+{
+	return kept_view(g->arena, (struct kept_id){ 1 | i << 16 });
+}
 
 static const struct kept *kept_find(const struct gatt *g, const uint8_t id[16])
 {
@@ -241,12 +246,13 @@ static void on_status(struct gatt *g, const struct local_request *r)
 	struct reply_gatt_status m = { .ready = s->configured && s->linked, .attributes = s->attributes,
 		.pending = (uint16_t)arena_live(g->arena, POOL_pending), .total = (uint16_t)arena_live(g->arena, POOL_bearer) };
 	struct request_status ask;
+	unsigned i;
 
 	if (!request_status_decode(r->body, &ask)) {
 		reply_refused(g, r->id, WHY_MALFORMED);
 		return;
 	}
-	for (unsigned i = mask_next(s->live, ask.first % GATT_CONNECTIONS_MAX); i < GATT_CONNECTIONS_MAX; i = mask_next(s->live, i + 1)) {
+	for (i = mask_next(s->live, ask.first % GATT_CONNECTIONS_MAX); i < GATT_CONNECTIONS_MAX; i = mask_next(s->live, i + 1)) {
 		if (wr_len(&list) + BEARER_ITEM > sizeof items) {
 			m.next = (uint16_t)i;
 			break;

@@ -27,7 +27,8 @@ struct gatt_world {
 	uint64_t stream;		/* hash of everything that gattd gave, in order */
 	uint8_t reply_id[16], reply_result, reply_body[2048];
 	uint32_t reply_len;
-	uint32_t window_out;
+	uint32_t window_out;		/* that clients are given */
+	unsigned commit_every;	/* 0: as the rig does.  Else a commit after so many records or turns; turns only without input */
 };
 
 #define OCTETS_OF(...) ((struct bytes){ (const uint8_t[]){ __VA_ARGS__ }, sizeof((uint8_t[]){ __VA_ARGS__ }) })
