@@ -1,37 +1,31 @@
 /* cli/gatt.c - `trefoil gatt set UUID|HANDLE HEX|-`: change a value of our own database; its subscribers are told.
  *
- * Each value is a request with an id of its own.  An answer that is lost (a daemon dies in between) is asked for again by the
- * same id over a new link: what was done is not done twice.  With `-` up to WINDOW values are under way; they are set in the
- * order of their lines. */
+ * With `-` each line of standard input is a value, set in the order of the lines; answers are told as they come. */
 #include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
-#include <time.h>
 #include <unistd.h>
-#include "base/types.h"
-#include "cli/client.h"
+#include "cli/gatt_stream.h"
 #include "wire/uuid.h"
 #include "wire/wire.h"
 
-enum { VALUE_MAX = 512, BODY_MAX = VALUE_MAX + 32, WINDOW = 16, RETRY_MS = 10000 };
+enum { VALUE_MAX = 512, LINE_MAX_OCTETS = 4096, GATT_E_USAGE = 1 };
 
-struct pending { uint8_t id[CONTROL_ID_LEN], body[BODY_MAX]; size_t len; unsigned long line; };
-struct stream {
-	struct cli *cli;
-	struct client client;
+struct setting {
+	struct gatt_stream stream;
 	struct uuid uuid;		/* len 0: by handle */
 	uint16_t handle;
-	struct pending at[WINDOW];	/* asked, not answered: first .. first + count - 1, oldest first */
-	unsigned first, count;
-	bool connected, answered, json;
-	unsigned long line, done, failed;
+	bool json;
+	unsigned long line, failed;
+	char in[LINE_MAX_OCTETS];	/* read from standard input, not yet a line */
+	size_t in_len;
+	bool in_over;
 };
 
 /* What is to be set: "2A19" and longer are UUIDs; 0x-prefixed and short decimal numbers are handles. */
-static bool parse_target(const char *text, struct stream *s)
+static bool parse_target(const char *text, struct setting *s)
 {
 	char *end;
 	unsigned long n;
@@ -57,7 +51,7 @@ static bool parse_hex(const char *text, uint8_t *out, size_t *ret_len)
 	size_t n = 0;
 
 	for (; *text; text++) {
-		if (*text == ' ' || *text == ':' || *text == '\n' || *text == '\r' || *text == '\t')
+		if (*text == ' ' || *text == ':' || *text == '\r' || *text == '\t')
 			continue;
 		if (digit(text[0]) < 0 || digit(text[1]) < 0 || n == VALUE_MAX)
 			return false;
@@ -68,144 +62,88 @@ static bool parse_hex(const char *text, uint8_t *out, size_t *ret_len)
 	return true;
 }
 
-static int send_pending(struct stream *s, struct pending *p)
+static void on_answer(void *ctx, const struct gatt_request *q)
 {
-	OperatorRequest m = CONTROL_INIT(OPERATOR_REQUEST);
-	Frame f = CONTROL_FRAME(OPERATOR_REQUEST, operator_request, &m);
+	struct setting *s = ctx;
+	const char *why = *q->why ? q->why : "refused";
 
-	m.id = (ProtobufCBinaryData){ sizeof p->id, p->id };
-	m.verb = CONTROL_STR("gatt_set");
-	m.body = (ProtobufCBinaryData){ p->len, p->body };
-	return control_send(&s->client.link, &f, NULL, 0);
-}
-
-/* Dial, and ask again for everything that is not answered, in order.  A daemon that is coming back is waited for. */
-static int reconnect(struct stream *s)
-{
-	struct timespec pause = { 0, 20 * 1000 * 1000 };
-	int r = 0;
-
-	for (int waited = 0;; waited += 20) {
-		r = client_open(&s->client, s->cli, "gattd");
-		for (unsigned i = 0; !r && i < s->count; i++)
-			r = send_pending(s, &s->at[(s->first + i) % WINDOW]);
-		if (!r) {
-			s->connected = true;
-			return 0;
-		}
-		client_close(&s->client);
-		if (waited >= RETRY_MS || (r != -ECONNRESET && r != -EPIPE && r != -ECONNREFUSED && r != -ETIMEDOUT) || !s->connected)
-			return r;
-		nanosleep(&pause, NULL);
-	}
-}
-
-static void report(struct stream *s, const struct pending *p, uint32_t result, const char *text)
-{
-	const char *why = *text ? text : "refused";
-
-	if (result)
-		s->failed++;
-	else
-		s->done++;
+	s->failed += q->result != 0;
 	if (s->json) {
-		json_t *o = json_pack("{s:I, s:i}", "line", (json_int_t)p->line, "result", (int)result);
+		json_t *o = json_pack("{s:I, s:i}", "line", (json_int_t)q->line, "result", (int)q->result);
 
-		if (result)
+		if (q->result)
 			json_object_set_new(o, "why", json_string(why));
 		json_dumpf(o, stdout, 0);
 		putchar('\n');
+		fflush(stdout);
 		json_decref(o);
-	} else if (result) {
-		cli_say(EXIT_FAILED, "gatt set: line %lu: %s", p->line, why);
-	}
-}
-static int on_reply(void *self, struct control_in *in, const OperatorReply *m)
-{
-	struct stream *s = self;
-	const struct pending *p = &s->at[s->first];
-
-	(void)in;
-	/* Answers come in the order of the questions; one to a question of a former link may come once more. */
-	if (!s->count || m->id.len != sizeof p->id || memcmp(m->id.data, p->id, sizeof p->id) || !m->last)
-		return 0;
-	report(s, p, m->result, m->text);
-	s->first = (s->first + 1) % WINDOW;
-	s->count--;
-	s->answered = true;
-	return 0;
-}
-
-/* Wait for one answer more; a lost daemon is dialed again. */
-static int await_answer(struct stream *s)
-{
-	int r;
-
-	for (;;) {
-		s->answered = false;
-		r = client_await(&s->client, (struct control_handlers){ .on_operator_reply = on_reply }, s, &s->answered);
-		if (r != -ECONNRESET && r != -EPIPE)
-			return r;
-		client_close(&s->client);
-		r = reconnect(s);
-		if (r)
-			return r;
+	} else if (q->result) {
+		cli_say(EXIT_FAILED, "gatt set: line %lu: %s", q->line, why);
 	}
 }
 
-static int ask(struct stream *s, const char *hex)
+/* Returns 0; GATT_E_USAGE: said; -errno. */
+static int set_one(struct setting *s, const char *hex)
 {
-	struct pending *p = &s->at[(s->first + s->count) % WINDOW];
 	struct request_gatt_set m = { .uuid_len = s->uuid.len, .handle = s->handle };
-	uint8_t value[VALUE_MAX];
+	uint8_t value[VALUE_MAX], body[GATT_BODY_MAX];
+	struct wr w = wr_into(body, sizeof body);
 	size_t len;
-	struct wr w;
-	int r;
-
-	s->line++;
-	if (!parse_hex(hex, value, &len))
-		return cli_say(-EINVAL, "gatt set: line %lu: expected at most %d octets in hex", s->line, VALUE_MAX);
-	memcpy(m.uuid, s->uuid.at, sizeof m.uuid);
-	m.value = (struct bytes){ value, len };
-	w = wr_into(p->body, sizeof p->body);
-	request_gatt_set_encode(&m, &w);
-	if (!wr_ok(&w) || getrandom(p->id, sizeof p->id, 0) != sizeof p->id)
-		return -EIO;
-	p->len = wr_len(&w);
-	p->line = s->line;
-	s->count++;
-	r = send_pending(s, p);
-	if (r == -EPIPE || r == -ECONNRESET) {
-		client_close(&s->client);
-		r = reconnect(s);
-	}
-	return r;
-}
-
-static int set_all(struct stream *s, const char *hex)
-{
-	char *text = NULL;
-	size_t cap = 0;
 	int r = 0;
 
-	if (strcmp(hex, "-")) {
-		r = ask(s, hex);
-	} else {
-		while (!r && getline(&text, &cap, stdin) >= 0) {
-			r = ask(s, text);
-			while (!r && s->count == WINDOW)
-				r = await_answer(s);
-		}
-		free(text);
+	s->line++;
+	if (!parse_hex(hex, value, &len)) {
+		cli_say(EXIT_USAGE, "gatt set: line %lu: expected at most %d octets in hex", s->line, VALUE_MAX);
+		return GATT_E_USAGE;
 	}
-	while (!r && s->count)
-		r = await_answer(s);
+	memcpy(m.uuid, s->uuid.at, sizeof m.uuid);
+	m.value = (struct bytes){ value, len };
+	request_gatt_set_encode(&m, &w);
+	while (!r && gatt_stream_full(&s->stream))
+		r = gatt_stream_wait(&s->stream, -1);
+	return r ? r : gatt_stream_ask(&s->stream, (struct bytes){ body, wr_len(&w) }, s->line);
+}
+
+/* A line of standard input into `line`, and out of the buffer; false: none is whole yet. */
+static bool cut_line(struct setting *s, char line[LINE_MAX_OCTETS])
+{
+	char *end = memchr(s->in, '\n', s->in_len);
+	size_t n = end ? (size_t)(end - s->in) : s->in_len;
+
+	if (!end && (!s->in_over || !s->in_len) && s->in_len < sizeof s->in - 1)
+		return false;
+	memcpy(line, s->in, n);
+	line[n] = '\0';
+	n += end != NULL;
+	memmove(s->in, s->in + n, s->in_len - n);
+	s->in_len -= n;
+	return true;
+}
+
+static int set_lines(struct setting *s)
+{
+	char line[LINE_MAX_OCTETS];
+	ssize_t n;
+	int r = 0;
+
+	while (!r) {
+		while (!r && cut_line(s, line))
+			r = set_one(s, line);
+		if (r || s->in_over)
+			break;
+		r = gatt_stream_wait(&s->stream, STDIN_FILENO);
+		if (s->stream.progress)		/* answers came; is there input as well?  look again */
+			continue;
+		n = r ? 0 : read(STDIN_FILENO, s->in + s->in_len, sizeof s->in - 1 - s->in_len);
+		s->in_len += n > 0 ? (size_t)n : 0;
+		s->in_over = n <= 0;
+	}
 	return r;
 }
 
 int cli_gatt(struct cli *c, int argc, char **argv)
 {
-	struct stream *s;
+	struct setting *s;
 	int r;
 
 	if (argc != 4 || strcmp(argv[1], "set"))
@@ -213,20 +151,25 @@ int cli_gatt(struct cli *c, int argc, char **argv)
 	s = calloc(1, sizeof *s);
 	if (!s)
 		return cli_say(EXIT_FAILED, "out of memory");
-	s->cli = c;
 	s->json = c->json;
+	s->stream = (struct gatt_stream){ .cli = c, .on_answer = on_answer, .ctx = s };
 	if (!parse_target(argv[2], s)) {
 		free(s);
 		return cli_say(EXIT_USAGE, "gatt set: \"%s\": expected a UUID (4, 8 or 32 hex digits) or a handle (0x0001 to 0xFFFF)", argv[2]);
 	}
-	r = reconnect(s);
+	r = gatt_stream_open(&s->stream);
 	if (!r)
-		r = set_all(s, argv[3]);
+		r = strcmp(argv[3], "-") ? set_one(s, argv[3]) : set_lines(s);
+	while (r >= 0 && s->stream.count) {	/* what was asked before a bad line is still told */
+		int waited = gatt_stream_wait(&s->stream, -1);
+
+		r = waited ? waited : r;
+	}
 	if (r)
-		r = r == -EINVAL ? EXIT_USAGE : client_complain(&s->client, r);
+		r = r == GATT_E_USAGE ? EXIT_USAGE : client_complain(&s->stream.client, r);
 	else
 		r = s->failed ? EXIT_FAILED : EXIT_DONE;
-	client_close(&s->client);
+	client_close(&s->stream.client);
 	free(s);
 	return r;
 }

@@ -127,6 +127,7 @@ static int run(struct up *u)
 
 int cli_up(struct cli *c, int argc, char **argv)
 {
+	static const char *const files[] = { "air.sock", "transportd.sock", "hostd.sock", "gattd.sock", NULL };
 	struct up *u = calloc(1, sizeof *u);
 	gid_t group = (gid_t)-1;		/* who may use the control sockets has to reach them */
 	int r;
@@ -141,6 +142,9 @@ int cli_up(struct cli *c, int argc, char **argv)
 		r = check_config(u, &group);
 	if (!r && (run_dir_make(&c->dir, group) || run_dir_lock(&c->dir)))
 		r = cli_say(EXIT_FAILED, "%s", c->dir.why);
+	/* Each removes its own at a clean end; one that is dead when we end cannot.  The lock says that they are ours. */
+	for (const char *const *f = files; !r && *f; f++)
+		run_dir_own(&c->dir, *f);
 	if (!r)
 		r = run(u);
 	run_dir_end(&c->dir);

@@ -197,6 +197,8 @@ static int on_child_gone(void *ctx, uint32_t revents)
 		return give_up(c, "it does not take these options");
 	log_warn("supervisor died", LOG_STR("name", c->name), LOG_INT("pid", how.si_pid),
 	    LOG_INT(how.si_code == CLD_EXITED ? "code" : "signal", how.si_status));
+	if (how.si_code == CLD_KILLED && how.si_status == SIGKILL && c->shelf.ready)
+		c->deaths = 0;			/* from outside: nothing of its own making, so it is back at once */
 	return again_later(c);
 }
 

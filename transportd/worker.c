@@ -97,7 +97,7 @@ static void say_ends(struct worker *w, struct own *o)
 	if (line->state != LINE_DOWN || o->end_told)
 		return;
 	o->end_told = true;
-	log_error("transport has ended", LOG_TEXT("why", line->why, strnlen(line->why, sizeof line->why)),
+	log_info("transport has ended", LOG_TEXT("why", line->why, strnlen(line->why, sizeof line->why)),
 	    LOG_UINT("in_octets", line->in_octets), LOG_UINT("out_octets", line->out_octets));
 }
 

@@ -20,7 +20,8 @@ from bumble.transport.common import AsyncPipeSink, StreamPacketSource
 
 from conftest import run
 from pipeline import NAMES, Pipeline
-from pipeline_far import ADDRESS, ECHO_128, LONG, LONG_VALUE, NAME, READ_ONLY, WRITE, device_file, discover, found, subscribed, until
+from pipeline_far import (ADDRESS, ECHO_128, LONG, LONG_VALUE, NAME, READ_ONLY, WRITE, device_file, discover, found, subscribed,
+                          until)
 
 
 class Served(StreamPacketSource):
@@ -80,8 +81,8 @@ def status(p):
 
 @pytest.mark.parametrize("over", ["unix", "tcp"])
 def test_gatt_on_a_foreign_controller(over):
-    """Bring-up, advertising, connection, discovery, long read, write, notifications and disconnection on Bumble's controller, whose
-    buffers are 27 octets and which never fragments; afterwards it is connected to again."""
+    """Bring-up, advertising, connection, discovery, long read, write, notifications and disconnection on Bumble's controller,
+    whose buffers are 27 octets and which never fragments; afterwards it is connected to again."""
     async def story():
         async with pipeline_on(over) as (p, served, central):
             s = await status(p)
@@ -112,8 +113,8 @@ def ways(over):
 
 @pytest.mark.parametrize("over", ["unix", "tcp"])
 def test_each_worker_is_replaced(over):
-    """Each worker is replaced by `trefoil restart`, and killed, while the central writes, reads and listens: the connection stays,
-    each answer is right, each notification comes once and in order, the controller is neither reset nor dialled again."""
+    """Each worker is replaced by `trefoil restart`, and killed, while the central writes, reads and listens: the connection
+    stays, each answer is right, each notification comes once and in order, the controller is neither reset nor dialled again."""
     async def work(connection, sent, over_):
         while not over_.done():
             value = struct.pack("<I", len(sent))
@@ -172,7 +173,8 @@ def test_a_controller_that_goes_away():
                 below = p.children()
                 served.transport.close()
                 assert await asyncio.to_thread(p.up.wait, 15) == 1, p.text()
-                assert [line for line in p.text().splitlines() if "transportd: error" in line], p.text()
+                complaints = [line for line in p.text().splitlines() if " error " in line]
+                assert len(complaints) == 1 and complaints[0].startswith("transportd: error") and "gone" in complaints[0], p.text()
                 assert not p.run_dir.exists() and not [c for c in below if Path(f"/proc/{c}").exists()]
             finally:
                 server.close()

@@ -273,6 +273,30 @@ def test_kills_are_not_noticed():
         assert sum(n for (_, _, at), n in met.items() if at == "a system call") > 0
 
 
+def test_one_supervisor_killed_again_and_again():
+    """Kills from outside are nobody's fault: the twentieth in a row is answered as fast as the first, and ends nothing."""
+    with Pipeline(DEVICE) as p:
+        slowest = 0
+        for _ in range(20):
+            row = p.process("hostd")
+            start = time.monotonic()
+            os.kill(row["pid"], signal.SIGKILL)
+            wait_until(lambda: p.process("hostd")["restarts"] > row["restarts"] and p.process("hostd")["state"] == "running", 5)
+            slowest = max(slowest, time.monotonic() - start)
+        print(f"told: 20 kills of one supervisor in a row, slowest seen back after {slowest * 1000:.0f} ms")
+        assert p.process("hostd")["restarts"] == 20
+        assert p.up.poll() is None
+
+
+def test_end_while_a_supervisor_is_dead():
+    """`up` ends while a supervisor that it has not brought back yet is dead: no socket and no process is left."""
+    for _ in range(5):
+        with Pipeline(DEVICE) as p:
+            os.kill(p.process("hostd")["pid"], signal.SIGKILL)
+            p.up.send_signal(signal.SIGTERM)
+            assert p.stop() == 0                # and looks at what is left
+
+
 def test_without_recovery_it_fails():
     """The same test on a build whose recovery is switched off must fail: else the test proves nothing."""
     bin_dir = Path(os.environ.get("TREFOIL_BIN_NORECOVERY", ROOT / "build" / "norecovery" / "bin"))
