@@ -28,6 +28,7 @@ struct host {
 	int fd;				/* -1: no host in this slot */
 	uint32_t life;
 	bool readable, held, blocked;	/* held: its next command waits for room; blocked: its socket is full */
+	bool hung;			/* it sends no more: behind what it sent there is the end */
 	bool working;			/* in the work list */
 	uint32_t start, end;		/* of what is in `bytes` and not yet taken */
 	uint8_t bytes[BUFFER];
@@ -56,6 +57,11 @@ static uint64_t now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+static uint64_t name_of(enum what what, unsigned slot, uint32_t life)
+{
+	return (uint64_t)what << 56 | (uint64_t)slot << 32 | life;
+}
+
 static struct io_uring_sqe *request(struct host_port *p, enum what what, unsigned slot, uint32_t life)
 {
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&p->ring);
@@ -65,7 +71,7 @@ static struct io_uring_sqe *request(struct host_port *p, enum what what, unsigne
 		sqe = io_uring_get_sqe(&p->ring);
 	}
 	io_uring_prep_nop(sqe);
-	sqe->user_data = (uint64_t)what << 56 | (uint64_t)slot << 32 | life;
+	sqe->user_data = name_of(what, slot, life);
 	return sqe;
 }
 
@@ -78,7 +84,7 @@ static void poll_for(struct host_port *p, enum what what, unsigned slot, uint32_
 	if (what == ON_WRITABLE)
 		io_uring_prep_poll_add(sqe, fd, POLLOUT);
 	else
-		io_uring_prep_poll_multishot(sqe, fd, POLLIN);
+		io_uring_prep_poll_multishot(sqe, fd, POLLIN | POLLRDHUP);
 	sqe->user_data = user_data;
 }
 
@@ -102,12 +108,13 @@ static void work_on(struct host_port *p, unsigned id)
 
 /* ---- hosts come and go ---- */
 
-static void cancel(struct host_port *p, enum what what, unsigned id)
+/* A poll that is just being woken cannot be cancelled (-EALREADY): its event comes yet, and it is tried again there. */
+static void cancel(struct host_port *p, uint64_t name)
 {
 	struct io_uring_sqe *sqe = request(p, ON_CANCELLED, 0, 0);
 	uint64_t user_data = sqe->user_data;
 
-	io_uring_prep_poll_remove(sqe, (uint64_t)what << 56 | (uint64_t)id << 32 | p->hosts[id].life);
+	io_uring_prep_poll_remove(sqe, name);
 	sqe->user_data = user_data;
 }
 
@@ -117,14 +124,14 @@ static void host_end(struct host_port *p, unsigned id)
 
 	if (h->fd < 0)
 		return;
-	cancel(p, ON_READABLE, id);
+	cancel(p, name_of(ON_READABLE, id, h->life));
 	if (h->blocked)
-		cancel(p, ON_WRITABLE, id);
+		cancel(p, name_of(ON_WRITABLE, id, h->life));
 	shutdown(h->fd, SHUT_RDWR);	/* at once: the poll holds the socket until it is cancelled */
 	close(h->fd);
 	h->fd = -1;
 	h->life++;
-	h->readable = h->held = h->blocked = false;
+	h->readable = h->held = h->blocked = h->hung = false;
 	h->start = h->end = 0;
 	air_detach(p->air, (int)id);
 	for (unsigned l = 0; l < p->listener_count; l++)
@@ -220,8 +227,8 @@ static void host_read(struct host_port *p, unsigned id)
 		host_end(p, id);
 		return;
 	}
-	if (n < READ_SIZE)
-		h->readable = false;		/* more to come is a new event of the multishot poll */
+	if (n < 0 || (n < READ_SIZE && !h->hung))
+		h->readable = false;		/* more to come is a new event of the multishot poll; the end may have been in this one */
 	if (n > 0) {
 		h->end += (uint32_t)n;
 		if (!host_feed(p, id))
@@ -295,9 +302,13 @@ static void on_completion(struct host_port *p, const struct io_uring_cqe *cqe)
 		on_accepted(p, slot, cqe);
 		break;
 	case ON_READABLE:
-		if (h->fd < 0 || h->life != life)
+		if (h->fd < 0 || h->life != life) {
+			if (cqe->flags & IORING_CQE_F_MORE)
+				cancel(p, cqe->user_data);
 			break;
+		}
 		h->readable = true;
+		h->hung |= cqe->res < 0 || cqe->res & (POLLRDHUP | POLLHUP | POLLERR);
 		work_on(p, slot);
 		if (!(cqe->flags & IORING_CQE_F_MORE))
 			poll_for(p, ON_READABLE, slot, life, h->fd);

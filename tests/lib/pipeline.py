@@ -73,13 +73,13 @@ class Pipeline:
         """Every process below `up`, by pid."""
         below, todo = [], [self.up.pid]
         while todo:
-            for tid in (Path("/proc") / str(todo.pop()) / "task").glob("*/children"):
-                try:
-                    found = [int(p) for p in tid.read_text().split()]
-                except OSError:
-                    continue
-                below += found
-                todo += found
+            try:
+                tasks = list((Path("/proc") / str(todo.pop()) / "task").iterdir())
+                found = [int(p) for t in tasks for p in (t / "children").read_text().split()]
+            except OSError:             # it has ended meanwhile
+                continue
+            below += found
+            todo += found
         return below
 
     def stop(self, timeout=20):

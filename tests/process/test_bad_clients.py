@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -47,8 +48,8 @@ GREETING = frame(HELLO, field(1, "operator") + field(2, 1) + field(3, 1))
 
 def dial(p, name):
     s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    s.connect(str(p.run_dir / f"{name}.sock"))      # waits while the backlog is full
     s.settimeout(5)
-    s.connect(str(p.run_dir / f"{name}.sock"))
     return s
 
 
@@ -255,12 +256,7 @@ def test_too_many_clients(name):
     """More clients than there is room for: the first ones stay, the others are refused, and when they have gone there is room
     again; nothing else changes."""
     with Pipeline(DEVICE) as p, Unmoved(p):
-        clients = []
-        while len(clients) < 90:
-            try:
-                clients.append(dial(p, name))
-            except BlockingIOError:         # its backlog is full for now
-                time.sleep(0.01)
+        clients = [dial(p, name) for _ in range(90)]
         clients[0].send(GREETING)
         assert clients[0].recv(65536), "the first one was not kept"
         wait_until(lambda: any(hung_up(s) for s in clients), 5)
@@ -309,3 +305,40 @@ def test_garbage_on_the_air():
             s.sendall(b"\x01\x03\x0c\x00" + b"\x01\x01\x20\x08" + b"\xff" * 8 + b"\x01\x0b\x20\x07\x00\x10\x00\x10\x00\x00\x00" +
                       b"\x01\x0c\x20\x02\x01\x00")
             time.sleep(1)
+
+
+def polls(pid):
+    """Requests that wait in the io_urings of a process; each holds what it waits for open."""
+    rings = [fd for fd in os.listdir(f"/proc/{pid}/fd") if links_to(pid, fd) == "anon_inode:[io_uring]"]
+    return sum(Path(f"/proc/{pid}/fdinfo/{fd}").read_text().count("  op=") for fd in rings)
+
+
+def links_to(pid, fd):
+    try:
+        return os.readlink(f"/proc/{pid}/fd/{fd}")
+    except FileNotFoundError:
+        return None
+
+
+def test_hosts_that_come_and_go():
+    """A thousand hosts connect to the air, send the start of a packet and go: each one's end is seen, whenever it comes, and
+    neither a socket nor a request in the kernel stays behind; then two hundred clients of each daemon."""
+    with Pipeline(DEVICE) as p, Unmoved(p):
+        who = [pid for pid in [p.up.pid, *p.children()] if readable(pid)]
+        time.sleep(0.3)
+        before = {pid: polls(pid) for pid in who}
+        for _ in range(1000):
+            with socket.socket(socket.AF_UNIX) as s:
+                s.settimeout(5)
+                s.connect(p.air)
+                s.sendall(b"\x01\x03\x0c")
+                s.shutdown(socket.SHUT_WR)
+                assert s.recv(1) == b""
+        for name in NAMES * 200:
+            with dial(p, name) as s:
+                s.send(GREETING)
+        wait_until(lambda: all(polls(pid) <= before[pid] + 4 for pid in who), 5)
+
+
+def readable(pid):
+    return os.access(f"/proc/{pid}/fdinfo", os.R_OK | os.X_OK)

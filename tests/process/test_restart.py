@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from pipeline import NAMES, Pipeline, characteristic, wait_until
+from pipeline import BIN, NAMES, Pipeline, characteristic, wait_until, zombie
 
 ADDRESS = "F0:F1:F2:F3:F4:F5"
 DEVICE = {
@@ -94,6 +94,31 @@ def test_restarts_that_come_together():
             wait_until(lambda n=name: p.process(n)["state"] == "running")
             assert 1 <= p.process(name)["restarts"] <= 3
         load.finish()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_daemon_that_does_not_stay(tmp_path, name):
+    """A supervisor that dies each time it is started is not started for ever: `up` says which one in a line, exit 1, within
+    seconds, and nothing is left: no process, no file."""
+    for program in BIN.iterdir():
+        (tmp_path / program.name).write_bytes(program.read_bytes())
+        (tmp_path / program.name).chmod(0o755)
+    (tmp_path / name).write_text("#!/bin/sh\nkill -SEGV $$\n")
+    p = Pipeline(DEVICE, bin_dir=tmp_path, expect_ready=False).start()
+    try:
+        below, start = set(), time.monotonic()
+        while p.up.poll() is None and time.monotonic() - start < 20:
+            below.update(p.children())
+            time.sleep(0.02)
+        assert p.up.wait(1) == 1, p.text()
+        errors = [line for line in p.text().splitlines() if " error " in line]
+        assert len(errors) == 1 and errors[0].startswith("up: error") and name in errors[0], errors
+        assert not p.run_dir.exists()
+        wait_until(lambda: all(zombie(pid) for pid in below), 5)
+    finally:
+        if p.up.poll() is None:
+            p.up.kill()
+            p.up.wait()
 
 
 def test_status_json():
