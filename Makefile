@@ -106,6 +106,7 @@ $O/flags: FORCE
 
 $(GEN)/%.pb-c.c $(GEN)/%.pb-c.h: %.proto
 	@mkdir -p $(GEN)
+	@command -v protoc-c >/dev/null || { echo "make: no protoc-c; tools/install-deps installs what the build needs" >&2; exit 1; }
 	@echo "  PROTO $<"
 	$(Q)protoc-c --c_out=$(GEN) $<
 

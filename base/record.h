@@ -10,7 +10,8 @@
 #include <stdint.h>
 
 enum record_kind {
-	/* Between transportd and hostd.  Core 5.4, Vol 4, Part A, 2: the payload is the packet without its type octet. */
+	/* Between transportd and hostd.  Core 5.4, Vol 4, Part A, 2: the payload is the packet without its type octet.  Of data
+	 * from the controller header.index is the handle, and .generation 1. */
 	RECORD_HCI_COMMAND = 0x01,
 	RECORD_HCI_ACL = 0x02,
 	RECORD_HCI_SCO = 0x03,
@@ -30,7 +31,8 @@ enum record_kind {
 	RECORD_REQUEST = 0x41,			/* to the worker: an operator's request, with its id */
 	RECORD_REPLY = 0x42,			/* to the supervisor: the answer */
 	RECORD_NOTICE = 0x43,			/* to the supervisor: something happened that it must act on or tell */
-	RECORD_NEIGHBOUR_LOST = 0x44,		/* to the worker: the neighbour on link header.index (enum step_link) is given up */
+	RECORD_NEIGHBOUR_LOST = 0x44,		/* to the worker: the neighbour on link header.index (enum step_link_role) is given
+						 * up; header.generation: low 16 bits of that link's.  May come more than once */
 
 	RECORD_PAD = 0xFF,			/* fills a ring up to its end; never seen by a core */
 };

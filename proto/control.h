@@ -29,6 +29,7 @@ enum {
 	CONTROL_QUEUE_FRAMES = 64, CONTROL_QUEUE_OCTETS = 1024 * 1024,
 	CONTROL_PART_MAX = 32 * 1024,		/* octets of text and body in a part of a reply */
 	CONTROL_ID_LEN = 16,
+	CONTROL_TURN = 64,			/* frames that control_receive_all handles in one go */
 };
 
 /* One row a message: name of the oneof case, field, handler slot, type, init prefix, least and most descriptors. */
@@ -60,8 +61,6 @@ CONTROL_MESSAGES(ROW)
 #undef ROW
 typedef Trefoil__Control__V1__Skip Skip;
 typedef Trefoil__Control__V1__LinkStatus LinkStatus;
-typedef Trefoil__Control__V1__Controller Controller;
-typedef Trefoil__Control__V1__Connection Connection;
 
 /* A frame around message *msg (borrowed); CASE and field as in CONTROL_MESSAGES. */
 #define CONTROL_FRAME(CASE, f_, msg) (Frame){ \
@@ -134,7 +133,8 @@ static inline bool control_pending(const struct control_link *c) { return c->fir
  * Returns 0; CONTROL_EMPTY: none there; CONTROL_CLOSED: the other side has closed; -EMSGSIZE, -EBADMSG, -EPROTO (size, protobuf,
  * descriptors: the frame was refused, all of its descriptors closed) or the handler's -errno: drop the link. */
 int control_receive(struct control_link *c, const struct control_handlers *h, void *self);
-/* control_receive until CONTROL_EMPTY.  Returns 0, CONTROL_CLOSED, -errno. */
+/* control_receive until CONTROL_EMPTY, or CONTROL_TURN frames: who polls for readiness (not for edges) is called again, and
+ * has looked at others in between.  Returns 0, CONTROL_CLOSED, -errno. */
 int control_receive_all(struct control_link *c, const struct control_handlers *h, void *self);
 /* For programs without a loop (cli): wait until there is something to receive, sending what is queued meanwhile.
  * Returns 0, -ETIMEDOUT, -errno. */

@@ -206,11 +206,10 @@ int control_receive(struct control_link *c, const struct control_handlers *h, vo
 
 int control_receive_all(struct control_link *c, const struct control_handlers *h, void *self)
 {
-	int r;
+	int r = 0;
 
-	do
+	for (unsigned n = 0; r == 0 && n < CONTROL_TURN; n++)
 		r = control_receive(c, h, self);
-	while (r == 0);
 	return r == CONTROL_EMPTY ? 0 : r;
 }
 

@@ -43,6 +43,21 @@ int control_dial(const char *path)
 	return fd;
 }
 
+int control_dial_own(const char *path)
+{
+	static const struct control_allow nobody = { .group = (gid_t)CONTROL_GROUP_NONE };
+	struct control_peer who;
+	int fd = control_dial(path), r;
+
+	if (fd < 0)
+		return fd;
+	r = control_check_peer(fd, &nobody, &who);
+	if (r == 0)
+		return fd;
+	close(fd);
+	return r;
+}
+
 /* Make way: what a dead process left is removed, anything else stays and is an error. */
 static int clear_path(const char *path)
 {

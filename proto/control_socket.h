@@ -28,6 +28,8 @@ int control_listen(const char *path, gid_t group);
 int control_accept(int listener);
 /* Returns a descriptor; -ENOENT, -ECONNREFUSED: no daemon there; -ENAMETOOLONG; -errno.  Never waits. */
 int control_dial(const char *path);
+/* The same, but only to a listener that runs as root or as ourselves; -EPERM: another one has taken its place. */
+int control_dial_own(const char *path);
 /* Who is there, and may it?  Returns 0; -EPERM (ret is set); -errno. */
 int control_check_peer(int fd, const struct control_allow *allow, struct control_peer *ret);
 /* Two connected ends, close-on-exec.  Returns 0, -errno. */

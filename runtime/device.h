@@ -10,8 +10,12 @@
  * Keys of Bumble that mean something for what does not exist yet are checked and kept or ignored, never warned about.
  * An unknown key is a warning that names it.  A wrong value is an error that names file, key and what was expected.
  *
- * Live keys take effect by a reload: advertising_data, scan_response_data, advertising_interval (_min, _max), trefoil.advertise,
- * trefoil.log_level.  All others are cold: device_cold_hash() changes with them.
+ * Live keys take effect by a reload (SIGHUP, or a Configuration frame):
+ *   advertising_data, scan_response_data, advertising_interval (_min, _max), trefoil.advertise
+ *   trefoil.isolation.group, .operators   who is connected and no longer allowed loses its link
+ *   trefoil.log_level                     the supervisors at once, a worker from its next start on
+ * All others are cold: device_cold_hash() changes with them, a reload names them in a warning, and what was in force stays so
+ * until a cold start: trefoil.isolation.uids, too.
  *
  * Guarantees: a struct device is whole and in range: text is UTF-8, UUIDs are 16 or 128 bits, an echo leads to a characteristic.
  * Not checked here: collisions and order of handles (the builder of the database in gattd). */

@@ -54,6 +54,7 @@ uint64_t device_cold_hash(const struct device *d)
 	h = mix_number(mix_number(h, d->io_capability), d->irk_given);
 	h = mix_text(mix_octets(h, d->irk, sizeof d->irk), d->keystore);
 	h = mix_number(mix_number(h, d->connections), d->mtu);
+	h = mix_number(mix_number(mix_number(h, d->uid.transportd), d->uid.hostd), d->uid.gattd);
 	h = mix_number(h, d->service_count);
 	for (unsigned s = 0; s < d->service_count; s++) {
 		const struct device_service *service = &d->services[s];
@@ -76,5 +77,7 @@ bool device_live_differs(const struct device *a, const struct device *b)
 	return octets_differ(a->advertising, a->advertising_len, b->advertising, b->advertising_len) ||
 	    octets_differ(a->scan_response, a->scan_response_len, b->scan_response, b->scan_response_len) ||
 	    a->advertising_min != b->advertising_min || a->advertising_max != b->advertising_max ||
-	    a->advertise != b->advertise || a->log_level != b->log_level;
+	    a->advertise != b->advertise || a->log_level != b->log_level || a->group_given != b->group_given || a->group != b->group ||
+	    octets_differ((const uint8_t *)a->operators, a->operator_count * sizeof *a->operators,
+	    (const uint8_t *)b->operators, b->operator_count * sizeof *b->operators);
 }

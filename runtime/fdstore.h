@@ -9,8 +9,9 @@
  *
  * and finds them again at its next start: descriptors 3.. counted by LISTEN_FDS, named by LISTEN_FDNAMES, meant for LISTEN_PID.
  *
- * Receiver (struct fdshelf): what `trefoil up` holds for each supervisor; systemd does the same.  One datagram socket each,
- * bound to an abstract name that the kernel picks (nothing in the file system), heard from one process only.
+ * Receiver (struct fdshelf): what `trefoil up` holds for each supervisor; systemd does the same.  One datagram socket each, heard
+ * from one process only: bound to a path that only its own user can send to, or to an abstract name that the kernel picks, which
+ * leaves nothing in the file system, and to which any local user may send what is then dropped.
  *
  * Guarantees: after fdstore_barrier returned 0, what was sent before is held.  A shelf takes nothing from another process
  * than the one named by fdshelf_expect, checked by kernel credentials.
@@ -25,6 +26,7 @@
 #include <sys/un.h>
 
 enum { FDSHELF_MAX = 64, FDNAME_MAX = 31 };
+enum { FDSHELF_TURN = 1024 };		/* datagrams; more than a socket queues (net.unix.max_dgram_qlen: 512 where it is raised) */
 struct named_fd { char name[FDNAME_MAX + 1]; int fd; };
 struct fd_set_named { struct named_fd at[FDSHELF_MAX]; unsigned count; };
 
@@ -54,7 +56,7 @@ void fds_close(struct fd_set_named *s);		/* what is left */
 /* ---- receiver ---- */
 struct fdshelf {
 	int fd;				/* the socket to poll for reading */
-	char address[16];		/* for the child's environment: NOTIFY_SOCKET=<address> */
+	char address[sizeof((struct sockaddr_un *)0)->sun_path];	/* for the child's environment: NOTIFY_SOCKET=<address> */
 	pid_t from;			/* whom we listen to */
 	struct fd_set_named held;
 	bool ready, stopping;		/* READY=1, STOPPING=1 was said since fdshelf_expect */
@@ -62,10 +64,14 @@ struct fdshelf {
 	unsigned long refused;		/* datagrams that were not taken */
 };
 int fdshelf_open(struct fdshelf *s);
+/* The same bound to `path` (absolute, copied), mode 0600; a socket that lies there is replaced, fdshelf_close removes it.
+ * Returns 0, -EINVAL (relative, too long), -EADDRINUSE (there is something else), -errno. */
+int fdshelf_open_at(struct fdshelf *s, const char *path);
 /* From now on listen to process `pid`: call right after it was started.  What its predecessor still had to say must have been
  * handled (fdshelf_receive) before. */
 void fdshelf_expect(struct fdshelf *s, pid_t pid);
-/* Handle all that is queued.  Returns 0, -errno of the socket. */
+/* Handle all that was queued when it was called, and no more than FDSHELF_TURN: who sends without an end is no reason to stay.
+ * Returns 0, -errno of the socket. */
 int fdshelf_receive(struct fdshelf *s);
 /* The stored worker must not run beside its successor: kill the process whose pidfd is stored as "worker", wait until it is
  * gone, forget it.  Returns 0 (also: none stored), -ETIMEDOUT after timeout_ms. */
@@ -80,6 +86,7 @@ struct spawn {
 	const int *fds;			/* become 3, 4, ... in the child; all else is closed on exec by its own flag */
 	unsigned fd_count;
 	const struct fd_set_named *listen;	/* or: these, with LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES set.  NULL: no such variables */
+	bool no_terminal;		/* 0 and 1 are /dev/null in the child; 2 stays */
 	int death_signal;		/* what the child gets when we die; 0: nothing.  A change of uid clears it */
 };
 /* Start it (vfork: a few hundred microseconds, whatever the size of the caller).  Signals are unblocked in the child.

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #include "runtime/fdstore.h"
@@ -13,31 +14,66 @@ enum { TEXT_MAX = 4096, FDS_MAX = 8 };
 
 struct notice {			/* one datagram */
 	char text[TEXT_MAX];
+	size_t len;
 	pid_t from;
 	int fd[FDS_MAX];
 	unsigned fds;
 	bool cut;		/* more octets or descriptors than we take */
 };
 
+static int shelf_socket(struct fdshelf *s)
+{
+	int on = 1, r;
+
+	*s = (struct fdshelf){ .fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0) };
+	if (s->fd >= 0 && setsockopt(s->fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof on) == 0)
+		return 0;
+	r = -errno;
+	fdshelf_close(s);
+	return r;
+}
+
 int fdshelf_open(struct fdshelf *s)
 {
 	struct sockaddr_un at = { .sun_family = AF_UNIX };
 	socklen_t len = sizeof at;
-	int on = 1, r;
+	int r = shelf_socket(s);
 
-	*s = (struct fdshelf){ .fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0) };
-	if (s->fd < 0)
-		return -errno;
+	if (r)
+		return r;
 	/* An address of two octets asks the kernel for a free abstract name (unix(7), autobind). */
-	if (bind(s->fd, (struct sockaddr *)&at, sizeof at.sun_family) < 0 ||
-	    getsockname(s->fd, (struct sockaddr *)&at, &len) < 0 ||
-	    setsockopt(s->fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof on) < 0) {
+	if (bind(s->fd, (struct sockaddr *)&at, sizeof at.sun_family) < 0 || getsockname(s->fd, (struct sockaddr *)&at, &len) < 0) {
 		r = -errno;
 		fdshelf_close(s);
 		return r;
 	}
 	snprintf(s->address, sizeof s->address, "@%.*s", (int)(len - offsetof(struct sockaddr_un, sun_path) - 1), at.sun_path + 1);
 	return 0;
+}
+
+int fdshelf_open_at(struct fdshelf *s, const char *path)
+{
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	struct stat st;
+	mode_t mask;
+	int r = shelf_socket(s);
+
+	if (r)
+		return r;
+	r = *path != '/' || strlen(path) >= sizeof at.sun_path ? -EINVAL : 0;
+	if (!r && lstat(path, &st) == 0 && S_ISSOCK(st.st_mode) && unlink(path) < 0)	/* what a killed one left */
+		r = -errno;
+	if (!r) {
+		strcpy(at.sun_path, path);
+		mask = umask(0177);
+		r = bind(s->fd, (struct sockaddr *)&at, sizeof at) < 0 ? -errno : 0;
+		umask(mask);
+	}
+	if (r)
+		fdshelf_close(s);
+	else
+		strcpy(s->address, path);
+	return r;
 }
 
 void fdshelf_expect(struct fdshelf *s, pid_t pid)
@@ -47,6 +83,7 @@ void fdshelf_expect(struct fdshelf *s, pid_t pid)
 	s->status[0] = 0;
 }
 
+/* Only what the kernel says of it: text is looked at once it is known to be from the right one. */
 static int receive_one(int fd, struct notice *n)
 {
 	union { char room[CMSG_SPACE(sizeof(int) * FDS_MAX) + CMSG_SPACE(sizeof(struct ucred))]; struct cmsghdr align; } control;
@@ -60,8 +97,9 @@ static int receive_one(int fd, struct notice *n)
 		return -errno;
 	n->from = 0;
 	n->fds = 0;
+	n->len = (size_t)len;
 	n->text[len] = 0;
-	n->cut = (m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) || strlen(n->text) != (size_t)len;
+	n->cut = m.msg_flags & (MSG_TRUNC | MSG_CTRUNC);
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c)) {
 		if (c->cmsg_level != SOL_SOCKET)
 			continue;
@@ -144,15 +182,18 @@ int fdshelf_receive(struct fdshelf *s)
 	struct notice n;
 	int r;
 
-	while (!(r = receive_one(s->fd, &n)) || r == -EINTR) {
-		if (r)
+	for (unsigned turn = 0; turn < FDSHELF_TURN; turn++) {
+		r = receive_one(s->fd, &n);
+		if (r == -EINTR)
 			continue;
-		if (n.cut || !s->from || n.from != s->from || !on_notice(s, &n))
+		if (r)
+			return r == -EAGAIN ? 0 : r;
+		if (!s->from || n.from != s->from || n.cut || strlen(n.text) != n.len || !on_notice(s, &n))
 			s->refused++;
 		for (unsigned i = 0; i < n.fds; i++)
 			close(n.fd[i]);
 	}
-	return r == -EAGAIN ? 0 : r;
+	return 0;
 }
 
 int fdshelf_end_worker(struct fdshelf *s, int timeout_ms)
@@ -176,6 +217,9 @@ int fdshelf_end_worker(struct fdshelf *s, int timeout_ms)
 void fdshelf_close(struct fdshelf *s)
 {
 	fds_close(&s->held);
+	if (s->address[0] == '/')
+		unlink(s->address);
+	s->address[0] = 0;
 	if (s->fd >= 0)
 		close(s->fd);
 	s->fd = -1;

@@ -13,7 +13,7 @@
 #include "shm/arena.h"
 #include "shm/segment.h"
 
-enum { LEDGER_E_FOREIGN = 1, LEDGER_VERSION = 1 };
+enum { LEDGER_E_FOREIGN = 1, LEDGER_VERSION = 2 };
 
 struct ledger_link {
 	_Atomic uint32_t generation;	/* of the descriptors in store; 0: there is no link */
@@ -29,7 +29,7 @@ struct ledger {
 	_Atomic uint32_t starts;	/* lives of the supervisor */
 	_Atomic uint32_t restarts;	/* of the worker alone */
 	_Atomic uint32_t colds;		/* cold starts after the first */
-	uint32_t pad;
+	_Atomic uint32_t worker_uid;	/* under which the worker runs where we are root; as the cold start found it */
 	_Atomic uint64_t since_ns;	/* CLOCK_BOOTTIME of the first start */
 	_Atomic uint64_t config_hash;	/* what the arena was made for */
 	struct arena_limits limits;

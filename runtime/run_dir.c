@@ -60,8 +60,8 @@ int run_dir_make(struct run_dir *d, gid_t group)
 	}
 	if (!d->made && st.st_mode & S_IWOTH)
 		return fail(d, RUN_DIR_E_FOREIGN, "anybody may write to it, expected mode 0750");
-	if (!d->made && st.st_mode & S_IWGRP && st.st_gid != getegid())
-		return fail(d, RUN_DIR_E_FOREIGN, "a group that is not ours may write to it, expected mode 0750");
+	if (!d->made && st.st_mode & S_IWGRP)
+		return fail(d, RUN_DIR_E_FOREIGN, "its group may write to it, expected mode 0750");
 	if (d->made && ((group != (gid_t)-1 && chown(d->path, (uid_t)-1, group) < 0) || chmod(d->path, 0750) < 0))
 		return fail(d, -errno, "its group or mode cannot be set");
 	return 0;
@@ -132,22 +132,6 @@ int run_dir_lock(struct run_dir *d)
 		unlock(d);
 	}
 	return r;
-}
-
-pid_t run_dir_holder(const struct run_dir *d)
-{
-	char path[RUN_DIR_PATH + RUN_DIR_NAME];
-	pid_t pid = 0;
-	int fd;
-
-	run_dir_file(d, LOCK, path, sizeof path);
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0)
-		return 0;
-	if (flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK)
-		pid = holder_of(fd);
-	close(fd);
-	return pid;
 }
 
 int run_dir_own(struct run_dir *d, const char *name)

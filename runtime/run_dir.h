@@ -28,8 +28,6 @@ int run_dir_resolve(struct run_dir *d, const char *option);
 int run_dir_make(struct run_dir *d, gid_t group);
 /* Hold RUN_DIR/lock.  Returns 0; RUN_DIR_E_HELD: "holds a live pipeline (pid N)"; -errno. */
 int run_dir_lock(struct run_dir *d);
-/* Does a live pipeline hold it?  For commands: its pid, 0 if none. */
-pid_t run_dir_holder(const struct run_dir *d);
 /* PATH/name.  Returns buf, NULL if it does not fit. */
 const char *run_dir_file(const struct run_dir *d, const char *name, char *buf, size_t cap);
 /* `name` in it is ours to remove at the end.  Returns 0, -ENOSPC. */

@@ -66,8 +66,10 @@ static int allow_own(scmp_filter_ctx f, const int *at)
 		if (*at == SCMP_SYS(io_uring_setup) || *at == SCMP_SYS(io_uring_register))
 			return -EINVAL;
 		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, *at, 0);
+		if (r == -EEXIST)	/* the plain list has it already */
+			r = 0;
 	}
-	return r == -EEXIST ? 0 : r;
+	return r;
 }
 
 int sandbox_seccomp(const struct sandbox_plan *p)

@@ -98,6 +98,18 @@ static void write_pid(char *at, pid_t pid)
 	*at = 0;
 }
 
+/* Standard input and output of whoever started us are nothing to a child that only logs. */
+static bool leave_terminal(void)
+{
+	int null = open("/dev/null", O_RDWR);
+
+	if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0)
+		return false;
+	if (null > 2)
+		close(null);
+	return true;
+}
+
 /* In the child.  Sources may lie where targets go, so they move out of the way first. */
 static _Noreturn void become(struct plan *p)
 {
@@ -109,6 +121,8 @@ static _Noreturn void become(struct plan *p)
 		if (p->high[i] < 0)
 			goto fail;
 	}
+	if (p->s->no_terminal && !leave_terminal())
+		goto fail;
 	for (unsigned i = 0; i < p->count; i++)
 		if (dup2(p->high[i], 3 + (int)i) < 0)
 			goto fail;

@@ -54,7 +54,7 @@ static enum strike_verdict rung_for(const struct strikes *s, const struct flight
 {
 	uint32_t connection = (uint32_t)(f->header >> 32);
 	bool same_record = s->skip_link == f->what && s->skip_position == f->position;
-	bool same_connection = connection && s->last_skip_ns && connection == s->last_connection &&
+	bool same_connection = connection && s->last_skip_ns && connection == s->last_connection && f->what == s->last_link &&
 	    f->now_ns - s->last_skip_ns < window_ns;
 
 	if (!same_record && !same_connection)
@@ -97,6 +97,7 @@ enum strike_verdict strikes_add(struct strikes *s, const struct flight *f)
 	s->skip_header = f->header;
 	s->skip_rung = v == STRIKE_RESET ? RUNG_RESET_CONNECTION : RUNG_SKIP_RECORD;
 	s->last_connection = (uint32_t)(f->header >> 32);
+	s->last_link = (uint32_t)f->what;
 	s->last_rung = s->skip_rung;
 	s->last_skip_ns = f->now_ns;
 	return v;
@@ -114,6 +115,8 @@ void strikes_link_new(struct strikes *s, unsigned l)
 	s->careful[l] = 0;
 	if (s->skip_link == l + 1)
 		s->skip_link = 0;
+	if (!strikes_pending(s))	/* the place that was counted for is gone */
+		s->count = 0;
 }
 
 bool strikes_pending(const struct strikes *s)

@@ -40,7 +40,8 @@ struct strikes {				/* in the ledger */
 	uint64_t careful[STEP_LINKS];		/* one record a step until the head is past this */
 	uint64_t last_ns, last_skip_ns, last_cold_ns;	/* the last death that counted, quarantine, cold start */
 	uint32_t last_connection, last_rung;	/* index | generation << 16 of the last quarantine */
-	uint32_t total, pad;			/* deaths that counted, ever */
+	uint32_t total;				/* deaths that counted, ever */
+	uint32_t last_link;			/* link + 1 of it: the two links of a worker name connections in their own ways */
 };
 
 /* Is this way of dying the worker's own?  `signal`: 0 where it exited. */
@@ -49,7 +50,7 @@ bool strike_counts(int signal, bool step_open);
 enum strike_verdict strikes_add(struct strikes *s, const struct flight *f);
 /* After a cold start positions begin anew: nothing of the old ones holds, the ladder's height does. */
 void strikes_cold(struct strikes *s, uint64_t now_ns);
-/* Link `l` has a new generation: its positions begin anew. */
+/* Link `l` has a new generation: its positions begin anew, and where nothing else is in force so does the count. */
 void strikes_link_new(struct strikes *s, unsigned l);
 /* Is a strike still in force?  Then a new worker must be careful. */
 bool strikes_pending(const struct strikes *s);

@@ -36,7 +36,8 @@ void sup_check_ready(struct supervisor *s)
 	log_info("ready", LOG_UINT("pid", getpid()), LOG_UINT("worker", s->worker.pid), LOG_STR("start", s->warm ? "warm" : "cold"));
 }
 
-/* Which cold keys differ: put the old value of one into the new device, and see whether its hash moves. */
+/* Which cold keys differ: put the old value of one into the new device, and see whether its hash moves.  None may: then the
+ * file had changed before this supervisor's life. */
 static void name_cold_keys(const struct device *old, const struct device *new, char *buf, size_t cap)
 {
 #define KEY(name, first, last) { name, offsetof(struct device, first), \
@@ -46,9 +47,9 @@ static void name_cold_keys(const struct device *old, const struct device *new, c
 		KEY("le_enabled", le_enabled, le_enabled), KEY("classic_enabled", classic_enabled, classic_enabled),
 		KEY("connectable", connectable, connectable), KEY("discoverable", discoverable, discoverable),
 		KEY("io_capability", io_capability, io_capability), KEY("irk", irk_given, irk), KEY("keystore", keystore, keystore),
+		KEY("gap_service_enabled", gap_service, gap_service), KEY("gatt_service_enabled", gatt_service, gatt_service),
 		KEY("gatt_services", services, service_count), KEY("trefoil.limits.connections", connections, connections),
-		KEY("trefoil.limits.mtu", mtu, mtu), KEY("trefoil.isolation", uid, uid), KEY("trefoil.group", group_given, group),
-		KEY("trefoil.operators", operators, operator_count),
+		KEY("trefoil.limits.mtu", mtu, mtu), KEY("trefoil.isolation.uids", uid, uid),
 	};
 #undef KEY
 	size_t at = 0;
@@ -75,11 +76,13 @@ int sup_reload(struct supervisor *s, char *why, size_t why_cap)
 		return r;
 	}
 	if (device_cold_hash(d) != s->ledger->config_hash) {
-		name_cold_keys(s->device, d, keys, sizeof keys);
-		log_warn("cold keys changed: kept as they were until a cold start", LOG_STR("keys", keys));
+		name_cold_keys(s->formed, d, keys, sizeof keys);
+		log_warn("cold keys changed: kept as they were until a cold start", LOG_STR("keys", *keys ? keys : "those of before"));
 	}
-	device_free(s->device);
+	if (s->device != s->formed)
+		device_free(s->device);
 	s->device = d;
+	sup_allow(s);
 	if (d->log_level_given && !s->opt.log_given)
 		log_set_level(d->log_level);
 	r = sup_configure(s, true);
@@ -175,6 +178,7 @@ static int open_basics(struct supervisor *s)
 		log_error("configuration", LOG_WHY(why));
 		return r;
 	}
+	s->formed = s->device;
 	if (s->opt.log_given || s->device->log_level_given)
 		log_set_level(s->opt.log_given ? s->opt.log : s->device->log_level);
 	r = run_dir_make(&s->dir, s->device->group_given ? s->device->group : (gid_t)CONTROL_GROUP_NONE);
@@ -258,9 +262,11 @@ int supervisor_run(const struct program *p, const struct sup_options *o)
 		sup_worker_want(s);
 	}
 	while (!r && !s->ending) {
-		r = loop_run_once(s->loop, next_timer(s));
+		r = loop_run_once(s->loop, s->small.more ? 0 : next_timer(s));
 		if (r > 0 || r == -EINTR)
 			r = 0;
+		if (!r && s->small.more)
+			sup_small_pump(s);
 		if (!r)
 			run_timers(s);
 		else

@@ -150,6 +150,10 @@ int sup_cold(struct supervisor *s)
 	    .limits = device_limits(s->device), .config_hash = device_cold_hash(s->device) };
 	s->ledger->limits = s->plan.limits;
 	s->ledger->config_hash = s->plan.config_hash;
+	s->ledger->worker_uid = device_uid(s->device, s->p->name);
+	if (s->formed != s->device)
+		device_free(s->formed);
+	s->formed = s->device;
 	r = segment_create("trefoil-arena", arena_size(&s->plan), &s->arena);
 	if (!r)
 		r = segment_create("trefoil-stats", stats_size(), &s->stats_segment);
@@ -227,32 +231,45 @@ static int take_memory(struct supervisor *s, struct fd_set_named *set)
 	return r;
 }
 
+/* The links to our neighbours.  One that is not whole was being made: the next Hello shows it. */
+static void take_links(struct supervisor *s, struct fd_set_named *set)
+{
+	for (unsigned l = LINK_UP; l < STEP_LINKS; l++) {
+		if (!s->link[l].name)
+			continue;
+		if (!restore_link(s, set, l, &s->link[l].end, NULL)) {
+			ledger_link_drop(s->ledger, l);
+			continue;
+		}
+		s->link[l].lost = s->ledger->link[l].lost;
+		if (!s->link[l].lost)
+			sup_timer_in(s, l == LINK_UP ? TIMER_ABSENT_UP : TIMER_ABSENT_DOWN, SUP_ABSENT_MS);
+	}
+}
+
 /* Warm: the same memory, links, sockets.  Returns 0; > 0: it does not fit this program, or is not whole; -errno. */
 static int take_over(struct supervisor *s, struct fd_set_named *set)
 {
 	int r;
 
+	bool small;
+
 	r = take_memory(s, set);
 	if (r)
 		return r;
-	if (!restore_link(s, set, LINK_SUPERVISOR, &s->small.end, &s->small.worker_region))
-		return 1;
-	for (unsigned l = LINK_UP; l < STEP_LINKS; l++) {
-		if (!s->link[l].name)
-			continue;
-		s->link[l].lost = s->ledger->link[l].lost;
-		if (!restore_link(s, set, l, &s->link[l].end, NULL))
-			ledger_link_drop(s->ledger, l);
-		else
-			sup_timer_in(s, l == LINK_UP ? TIMER_ABSENT_UP : TIMER_ABSENT_DOWN, SUP_ABSENT_MS);
-	}
+	small = restore_link(s, set, LINK_SUPERVISOR, &s->small.end, &s->small.worker_region);
+	take_links(s, set);
 	s->kept = *set;
 	set->count = 0;
 	if (device_cold_hash(s->device) != s->plan.config_hash)
 		log_warn("cold keys of the device file changed: kept as they were until a cold start");
-	r = sup_small_open(s);
+	/* Not whole: the former life was making it anew.  What it held is told again, or asked for again by its client. */
+	r = small ? sup_small_open(s) : sup_make_small(s);
 	if (!r)
 		r = sup_configure(s, false);
+	for (unsigned l = LINK_UP; !r && l < STEP_LINKS; l++)
+		if (s->link[l].lost)		/* the former life may have died before it said so */
+			sup_link_tell_lost(s, l);
 	return r;
 }
 
@@ -350,7 +367,8 @@ out:
 void sup_close(struct supervisor *s)
 {
 	fdstore_tell(&s->store, "STOPPING=1\n");
-	fdstore_remove(&s->store, "listen");	/* its name in the run dir goes away */
+	run_dir_end(&s->dir);			/* the name first: who dials finds nobody, rather than one who does not answer */
+	fdstore_remove(&s->store, "listen");
 	fdstore_remove(&s->store, "worker");
 	if (s->exit_code || !s->ending)		/* a failure leaves the memory above: another binary may know what to do with it */
 		fdstore_close(&s->store);
@@ -367,6 +385,7 @@ void sup_close(struct supervisor *s)
 		close(s->signals);
 	fdstore_close(&s->store);
 	loop_close(s->loop);
-	run_dir_end(&s->dir);
+	if (s->formed != s->device)
+		device_free(s->formed);
 	device_free(s->device);
 }

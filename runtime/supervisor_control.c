@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "runtime/supervisor_private.h"
 
@@ -43,19 +44,20 @@ void sup_conn_sent(struct sup_conn *c, int r)
 	loop_modify(c->s->loop, c->watch, POLLIN | (control_pending(&c->link) ? POLLOUT : 0));
 }
 
+static bool trusted(const struct control_peer *p) { return p->uid == 0 || p->uid == geteuid(); }
+
 /* ---- handlers ---- */
 static int on_hello(void *self, struct control_in *in, const Hello *m)
 {
 	struct sup_conn *c = self;
 	struct supervisor *s = c->s;
 	const char *down = s->link[LINK_DOWN].name;
-	bool trusted = c->peer.uid == 0 || c->peer.uid == geteuid();
 	int r;
 
 	r = control_check_hello(&c->link, in->frame->serial, m);
 	if (r)
 		return r;
-	if (c->dialed || (trusted && down && !strcmp(m->role, down))) {
+	if (c->dialed || (trusted(&c->peer) && down && !strcmp(m->role, down))) {
 		c->greeted = true;
 		if (!c->dialed) {
 			c->role = CONN_NEIGHBOUR;
@@ -179,6 +181,8 @@ static int on_drain(void *self, struct control_in *in, const Drain *m)
 	(void)m;
 	if (!c->greeted)
 		return -EPROTO;
+	if (!trusted(&c->peer))		/* an operator works with the pipeline; whether it is there is its owner's business */
+		return control_fail(&c->link, in->frame->serial, -EPERM, "only root and the pipeline's own user may end it");
 	log_info("ending", LOG_UINT("asked_by", c->peer.pid));
 	sup_end(c->s, 0);
 	return control_done(&c->link, in->frame->serial, "ending");
@@ -244,9 +248,21 @@ static int on_conn(void *ctx, uint32_t revents)
 	return 0;
 }
 
-struct sup_conn *sup_conn_add(struct supervisor *s, int fd)
+static unsigned conns_free(const struct supervisor *s)
 {
-	for (unsigned i = 0; i < SUP_CONNS; i++) {
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < SUP_CONNS; i++)
+		n += s->conn[i].link.fd < 0;
+	return n;
+}
+
+/* The last places are not for everybody. */
+struct sup_conn *sup_conn_add(struct supervisor *s, int fd, bool may_take_last)
+{
+	bool room = may_take_last || conns_free(s) > SUP_CONNS_KEPT;
+
+	for (unsigned i = 0; room && i < SUP_CONNS; i++) {
 		struct sup_conn *c = &s->conn[i];
 
 		if (c->link.fd >= 0)
@@ -279,25 +295,61 @@ static int on_listener(void *ctx, uint32_t revents)
 	int fd, r;
 
 	(void)revents;
-	while ((fd = control_accept(s->listener)) >= 0) {
+	for (unsigned n = 0; n < SUP_SHARE && (fd = control_accept(s->listener)) >= 0; n++) {
 		r = control_check_peer(fd, &s->allow, &peer);
 		if (r) {
 			log_warn("client refused", LOG_UINT("pid", r == -EPERM ? peer.pid : 0), LOG_ERRNO(r));
 			close(fd);
 			continue;
 		}
-		c = sup_conn_add(s, fd);
+		c = sup_conn_add(s, fd, trusted(&peer));
 		if (c)
 			c->peer = peer;
 	}
 	return 0;
 }
 
-int sup_control_open(struct supervisor *s)
+static gid_t file_group(gid_t g) { return g == (gid_t)CONTROL_GROUP_NONE ? getegid() : g; }
+
+/* The run dir and our socket in it go from one group to another; of several supervisors the first one finds the run dir so. */
+static void regroup(struct supervisor *s, gid_t from, gid_t to)
 {
+	char path[RUN_DIR_PATH + RUN_DIR_NAME], name[RUN_DIR_NAME];
+	struct stat st;
+
+	snprintf(name, sizeof name, "%s.sock", s->p->name);
+	if (stat(s->dir.path, &st) == 0 && st.st_gid == file_group(from) && chown(s->dir.path, (uid_t)-1, file_group(to)) < 0)
+		log_warn("group of the run dir", LOG_ERRNO(errno));
+	if (run_dir_file(&s->dir, name, path, sizeof path) && lchown(path, (uid_t)-1, file_group(to)) < 0)
+		log_warn("group of the control socket", LOG_ERRNO(errno));
+}
+
+/* Who may talk to us.  On a reload a client that no longer may loses its link. */
+void sup_allow(struct supervisor *s)
+{
+	gid_t was = s->allow.group;
+	struct control_peer peer;
+
 	s->allow = (struct control_allow){ .group = s->device->group_given ? s->device->group : (gid_t)CONTROL_GROUP_NONE };
 	for (unsigned i = 0; i < s->device->operator_count && i < CONTROL_ALLOW_UIDS; i++)
 		s->allow.uids[s->allow.uid_count++] = s->device->operators[i];
+	if (s->listen_watch < 0)
+		return;
+	if (was != s->allow.group)
+		regroup(s, was, s->allow.group);
+	for (unsigned i = 0; i < SUP_CONNS; i++) {
+		struct sup_conn *c = &s->conn[i];
+
+		if (c->link.fd < 0 || c->dialed || !control_check_peer(c->link.fd, &s->allow, &peer))
+			continue;
+		log_info("client is no operator any more", LOG_UINT("pid", c->peer.pid), LOG_UINT("uid", c->peer.uid));
+		sup_conn_close(c);
+	}
+}
+
+int sup_control_open(struct supervisor *s)
+{
+	sup_allow(s);
 	s->listen_watch = loop_watch(s->loop, s->listener, POLLIN, LOOP_LEVEL, on_listener, s);
 	return s->listen_watch < 0 ? s->listen_watch : 0;
 }

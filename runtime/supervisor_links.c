@@ -48,7 +48,6 @@ int sup_say_hello(struct supervisor *s, struct sup_conn *c, unsigned l)
 	m.pid = (uint32_t)getpid();
 	m.generation = held(s, l);
 	m.highest = s->ledger->link[l].highest;
-	m.version = CONTROL_STR("");
 	return control_send(&c->link, &f, NULL, 0);
 }
 
@@ -109,7 +108,7 @@ static int install(struct supervisor *s, unsigned l, struct link_end *e)
 	link_end_close(&k->end);
 	k->end = *e;
 	*e = (struct link_end)LINK_END_NONE;
-	k->given = k->settled = k->lost = false;
+	k->given = k->settled = k->lost = k->lost_told = false;
 	return 0;
 }
 
@@ -126,8 +125,11 @@ void sup_dial(struct supervisor *s)
 		return;
 	snprintf(name, sizeof name, "%s.sock", k->name);
 	if (run_dir_file(&s->dir, name, path, sizeof path))
-		fd = control_dial(path);
-	c = fd < 0 ? NULL : sup_conn_add(s, fd);
+		fd = control_dial_own(path);
+	if (fd == -EPERM && !s->told_foreign)
+		log_warn("not dialed: neither root nor we listen there", LOG_STR("path", path));
+	s->told_foreign = fd == -EPERM;
+	c = fd < 0 ? NULL : sup_conn_add(s, fd, true);
 	if (!c) {
 		sup_timer_in(s, TIMER_DIAL, wait_ms[s->dial_step]);
 		if (s->dial_step + 1 < sizeof wait_ms / sizeof *wait_ms)
@@ -211,7 +213,8 @@ static int on_offer(struct supervisor *s, struct sup_conn *c, struct control_in 
 			settled(s, c);
 		return r;
 	}
-	if (in->fd_count != 2 || m->generation <= s->ledger->link[LINK_DOWN].highest || !link_size_ok(m->ring_size))
+	if (in->fd_count != 2 || m->generation <= s->ledger->link[LINK_DOWN].highest || !link_size_ok(m->ring_size) ||
+	    !step_fits(s->p->core, LINK_DOWN, m->ring_size))
 		return -EPROTO;
 	r = create_half(s, LINK_DOWN, m->ring_size, &e);
 	if (!r)
@@ -274,19 +277,54 @@ void sup_link_closed(struct supervisor *s, struct sup_conn *c)
 		sup_timer_in(s, TIMER_DIAL, 1);
 }
 
-/* Absent for too long: the core ends what it had with it.  The memory stays in our worker's hands until a new link comes. */
+/* A core that waits for room in a ring that nobody empties any more waits no longer: step.c asks nothing of a link that is
+ * gone.  The next worker is not given it (supervisor_worker.c). */
+static void detach(struct supervisor *s, unsigned l)
+{
+	Detach m = CONTROL_INIT(DETACH);
+	Frame f = CONTROL_FRAME(DETACH, detach, &m);
+
+	if (!s->link[l].given || s->worker.state == WORKER_NONE)
+		return;
+	s->link[l].given = false;
+	m.link = l;
+	m.generation = s->link[l].end.generation;
+	m.why = CONTROL_STR("neighbour given up");
+	if (control_send(&s->worker.control, &f, NULL, 0))
+		sup_worker_kill(s);
+}
+
+/* The core ends what it had with it; told once in each of our lives, and to a core that knows already it is no news.  The
+ * generation says which link is meant: by the time it is read there may be a new one (worker.c). */
+void sup_link_tell_lost(struct supervisor *s, unsigned l)
+{
+	static const uint8_t reason = 0x15;	/* Core 5.4, Vol 1, Part F, 2.21: remote device terminated, power off */
+	struct sup_link *k = &s->link[l];
+	int r;
+
+	r = sup_small_push(s, (struct record){ .kind = RECORD_NEIGHBOUR_LOST, .index = (uint16_t)l,
+	    .generation = (uint16_t)k->end.generation }, (struct bytes){ &reason, 1 });
+	if (r) {
+		sup_timer_in(s, absent_timer[l], SUP_AGAIN_MS);
+		return;
+	}
+	k->lost_told = true;
+	sup_small_pump(s);
+	detach(s, l);
+}
+
+/* Absent for too long.  Noted first: who dies between here and the telling tells it in its next life. */
 void sup_link_give_up(struct supervisor *s, unsigned l)
 {
 	struct sup_link *k = &s->link[l];
-	static const uint8_t reason = 0x15;	/* Core 5.4, Vol 1, Part F, 2.21: remote device terminated, power off */
 
-	if (!k->end.generation || k->lost || k->settled)
+	if (!k->end.generation || k->settled || (k->lost && k->lost_told))
 		return;
-	log_error("neighbour given up", LOG_STR("name", k->name), LOG_UINT("absent_ms", SUP_ABSENT_MS));
-	sup_small_push(s, (struct record){ .kind = RECORD_NEIGHBOUR_LOST, .index = (uint16_t)l }, (struct bytes){ &reason, 1 });
-	sup_small_pump(s);
+	if (!k->lost)
+		log_error("neighbour given up", LOG_STR("name", k->name), LOG_UINT("absent_ms", SUP_ABSENT_MS));
 	s->ledger->link[l].lost = 1;
 	k->lost = true;
+	sup_link_tell_lost(s, l);
 }
 
 /* Nobody holds this link any more; the next Hello makes a new one. */
@@ -300,7 +338,7 @@ void sup_link_drop(struct supervisor *s, unsigned l)
 	s->timer[absent_timer[l]] = 0;
 	link_end_close(&k->end);
 	link_end_close(&k->offered);
-	k->given = k->settled = k->lost = false;
+	k->given = k->settled = k->lost = k->lost_told = false;
 	sup_forget_link(s, l);
 }
 

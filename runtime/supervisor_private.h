@@ -15,6 +15,8 @@
 
 enum {
 	SUP_CONNS = 48, SUP_PENDING = 64, SUP_KEPT = 8,
+	SUP_CONNS_KEPT = 2,			/* of them only for root and our own uid: a neighbour, and somebody who looks */
+	SUP_SHARE = 64,				/* records, connections: a callback does no more in one go */
 	SUP_SMALL_RING = 64 * 1024,
 	SUP_QUEUE_MAX = 4 * 1024 * 1024,	/* configuration and requests that wait for room in the small ring */
 	SUP_BARRIER_MS = 5000,
@@ -22,6 +24,7 @@ enum {
 	SUP_BUDGET_MS = 5000,			/* of outage by backoff, in all */
 	SUP_LIFE_MS = 10000,			/* of life that makes all forgotten */
 	SUP_ABSENT_MS = 10000,			/* a neighbour is given up after this */
+	SUP_AGAIN_MS = 100,			/* what there was no memory for is tried again after this */
 	SUP_GATHER_MS = 1000,			/* a first worker waits this long for its links */
 	SUP_STATUS_MS = 1000,			/* a status waits this long for the core's part */
 };
@@ -53,6 +56,7 @@ struct sup_link {			/* to a neighbour */
 	bool settled;			/* both sides hold `end`, and conn lives */
 	bool given;			/* the worker of now was started with it */
 	bool lost;			/* given up: a new generation when it comes back */
+	bool lost_told;			/* the core has it in its queue */
 };
 
 enum worker_state { WORKER_NONE, WORKER_STARTING, WORKER_RUNNING, WORKER_ENDING };
@@ -67,6 +71,7 @@ struct sup_worker {
 	bool replaced;			/* it ends because we asked: no failure */
 	bool counted;			/* that end counts in `restarts` */
 	bool failed;			/* it has said why it cannot go on */
+	bool lied;			/* its ring or a frame of it did, so we ended it: no kill from outside */
 	int fail_error;
 	char fail_why[160], sandbox[96];
 	unsigned backoff;		/* step of the ladder of delays */
@@ -89,6 +94,7 @@ struct sup_small {			/* our end of the link to our worker */
 	uint32_t generation;
 	int watch;
 	bool broken;			/* the worker's ring lied: made anew with the next worker */
+	bool more;			/* a pump has done its share, and not all: its bell will not ring for the rest */
 	uint8_t *queue;			/* records that wait: struct record, payload */
 	size_t queue_len, queue_cap;
 	uint8_t buf[SUP_SMALL_RING / 8];
@@ -97,7 +103,8 @@ struct sup_small {			/* our end of the link to our worker */
 struct supervisor {
 	const struct program *p;
 	struct sup_options opt;
-	struct device *device;
+	struct device *device;			/* as the file says now */
+	struct device *formed;			/* as it said at the cold start, or when this life began; may be the same one */
 	struct run_dir dir;
 	struct loop *loop;
 	struct fdstore store;
@@ -114,6 +121,7 @@ struct supervisor {
 	struct sup_conn conn[SUP_CONNS];
 	struct sup_pending pending[SUP_PENDING];
 	uint64_t next_number;
+	bool told_foreign;			/* who listens in the neighbour's place is not one of ours */
 	uint64_t timer[SUP_TIMERS];		/* absolute; 0: off */
 	unsigned dial_step;
 	uint64_t restart_conn, restart_serial;	/* who asked for the restart under way; 0: nobody */
@@ -143,6 +151,7 @@ void sup_close(struct supervisor *s);
 void sup_worker_start(struct supervisor *s);
 void sup_worker_replace(struct supervisor *s, bool counted, const char *why);
 void sup_worker_kill(struct supervisor *s);
+void sup_worker_lied(struct supervisor *s);	/* killed too, but counted as its own death */
 void sup_worker_end(struct supervisor *s);	/* for good: waits for it */
 void sup_worker_want(struct supervisor *s);	/* start it as soon as what it needs is there */
 const char *sup_state(const struct supervisor *s);
@@ -157,6 +166,7 @@ void sup_link_stored(struct supervisor *s, struct sup_conn *c, const FdStored *m
 void sup_link_closed(struct supervisor *s, struct sup_conn *c);
 void sup_link_refuse(struct supervisor *s, unsigned l, const char *why);
 void sup_link_give_up(struct supervisor *s, unsigned l);
+void sup_link_tell_lost(struct supervisor *s, unsigned l);
 void sup_link_drop(struct supervisor *s, unsigned l);
 void sup_dial(struct supervisor *s);
 bool sup_links_there(const struct supervisor *s);
@@ -179,7 +189,8 @@ void sup_requests_again(struct supervisor *s);
 
 /* supervisor_control.c */
 int sup_control_open(struct supervisor *s);
-struct sup_conn *sup_conn_add(struct supervisor *s, int fd);
+void sup_allow(struct supervisor *s);			/* the device file says anew who may talk to us */
+struct sup_conn *sup_conn_add(struct supervisor *s, int fd, bool trusted);
 struct sup_conn *sup_conn_find(struct supervisor *s, uint64_t number);
 void sup_conn_close(struct sup_conn *c);
 void sup_conn_sent(struct sup_conn *c, int r);		/* after a send: r < 0 closes it; else its queue is watched */

@@ -109,7 +109,7 @@ static void fill_status(const struct supervisor *s, struct status_build *b)
 	b->m.state = CONTROL_STR(sup_state(s));
 	b->m.restarts = ledger_restarts(s->ledger);
 	b->m.uptime_ms = (loop_now() - s->ledger->since_ns) / 1000000;
-	b->m.worker_uid = geteuid() ? (uint32_t)geteuid() : (uint32_t)device_uid(s->device, s->p->name);
+	b->m.worker_uid = geteuid() ? (uint32_t)geteuid() : s->ledger->worker_uid;
 	b->m.isolation = CONTROL_STR(!geteuid() && b->m.worker_uid ? "distinct uids, sandbox" : "one uid: sandbox only");
 	b->m.strikes = s->ledger->strikes.total;
 	b->m.quarantined = s->ledger->strikes.quarantined;

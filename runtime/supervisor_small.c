@@ -39,6 +39,7 @@ void sup_small_close(struct supervisor *s)
 		close(s->small.worker_region);
 	s->small.worker_region = -1;
 	s->small.generation = 0;
+	s->small.more = false;
 	s->small.queue_len = 0;
 }
 
@@ -51,7 +52,8 @@ int sup_small_push(struct supervisor *s, struct record h, struct bytes payload)
 
 	if (payload.len > ring_payload_max(SUP_SMALL_RING))
 		return -EMSGSIZE;
-	if (m->queue_len + need > SUP_QUEUE_MAX)
+	/* That a neighbour is lost finds room always: at most once for each link and life of ours. */
+	if (m->queue_len + need > SUP_QUEUE_MAX && h.kind != RECORD_NEIGHBOUR_LOST)
 		return -ENOBUFS;
 	if (m->queue_len + need > m->queue_cap) {
 		at = realloc(m->queue, 2 * m->queue_cap + need);
@@ -122,35 +124,45 @@ static void on_record(struct supervisor *s, const struct record *h, struct bytes
 		log_warn("record not for a supervisor", LOG_UINT("kind", h->kind), LOG_UINT("len", h->len));
 }
 
-static void take_all(struct supervisor *s)
+/* At most `most` records.  Returns how many. */
+static unsigned take_some(struct supervisor *s, unsigned most)
 {
 	struct sup_small *m = &s->small;
+	unsigned n = 0;
 	struct record h;
-	int r;
+	int r = 0;
 
-	while (!(r = ring_take(&m->in, &h, m->buf, ring_payload_max(m->end.size))))
+	while (n < most && !(r = ring_take(&m->in, &h, m->buf, ring_payload_max(m->end.size)))) {
 		on_record(s, &h, (struct bytes){ m->buf, h.len });
+		n++;
+	}
 	if (r == RING_CORRUPT) {
 		log_error("small ring of the worker lies: worker ended, new link");
 		m->broken = true;
-		sup_worker_kill(s);
+		sup_worker_lied(s);
 	}
+	return n;
 }
 
+/* Both ways, until there is nothing or our share is done: a worker that never stops does not keep us from everybody else. */
 void sup_small_pump(struct supervisor *s)
 {
 	struct sup_small *m = &s->small;
+	unsigned left = SUP_SHARE;
 	bool out, in;
 
-	while (m->generation && !m->broken) {
+	m->more = false;
+	while (m->generation && !m->broken && !m->more) {
 		fill_ring(m);
-		take_all(s);
+		left -= take_some(s, left);
 		out = ring_publish(&m->out);
 		in = ring_publish(&m->in);
 		if (out || in)
 			link_kick(m->end.peer_bell);
 		if (!m->broken && ring_sleep_empty(&m->in) && (!m->queue_len || ring_sleep_full(&m->out)))
 			break;
+		m->more = !left;
+		left -= left != 0;	/* a round without a record counts as one, too */
 	}
 }
 

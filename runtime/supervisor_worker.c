@@ -31,6 +31,7 @@ static int send_attach(struct supervisor *s, unsigned l, const struct link_end *
 	m.link = l;
 	m.generation = e->generation;
 	m.ring_size_out = m.ring_size_in = e->size;
+	m.untrusted = l != LINK_SUPERVISOR && !geteuid() && s->ledger->worker_uid;	/* then the other side has its own, too */
 	return control_send(&s->worker.control, &f, fd, 4);
 }
 
@@ -48,8 +49,8 @@ static int give_links(struct supervisor *s)
 		const struct link_end *e = &s->link[l].end;
 		const int theirs[4] = { e->mine.fd, e->theirs.fd, e->bell, e->peer_bell };
 
-		s->link[l].given = e->generation != 0;
-		if (e->generation)
+		s->link[l].given = e->generation != 0 && !s->link[l].lost;	/* nobody would empty that ring */
+		if (s->link[l].given)
 			r = send_attach(s, l, e, theirs);
 	}
 	return r;
@@ -73,10 +74,9 @@ static int give_start(struct supervisor *s)
 	m.limits = s->plan.limits.of;
 	m.n_limits = LIMITS;
 	m.config_hash = s->plan.config_hash;
-	m.layout_hash = arena_layout_hash(&s->plan);
 	m.arena_size = arena_size(&s->plan);
 	m.stats_size = stats_size();
-	m.uid = m.gid = geteuid() ? 0 : (uint32_t)device_uid(s->device, s->p->name);
+	m.uid = m.gid = geteuid() ? 0 : s->ledger->worker_uid;
 	m.parent = (uint32_t)getpid();
 	m.careful = strikes_pending(k);
 	m.until = k->careful;
@@ -195,7 +195,7 @@ static int on_worker_frame(void *ctx, uint32_t revents)
 	loop_unwatch(s->loop, s->worker.control_watch);	/* closed: its pidfd says the rest */
 	s->worker.control_watch = -1;
 	if (r < 0 && r != -EPIPE && r != -ECONNRESET)
-		sup_worker_kill(s);
+		sup_worker_lied(s);
 	return 0;
 }
 
@@ -212,7 +212,7 @@ static int launch(struct supervisor *s)
 	if (r)
 		return r;
 	r = spawn_child(&(struct spawn){ .path = "/proc/self/exe", .argv = argv, .fds = &pair[1], .fd_count = 1,
-	    .death_signal = SIGKILL }, &w->pid, &w->pidfd);
+	    .death_signal = SIGKILL, .no_terminal = true }, &w->pid, &w->pidfd);
 	close(pair[1]);
 	if (r) {
 		close(pair[0]);
@@ -241,7 +241,7 @@ void sup_worker_start(struct supervisor *s)
 	if (w->state != WORKER_NONE || s->ending)
 		return;
 	w->attempt++;
-	w->failed = w->replaced = false;
+	w->failed = w->replaced = w->lied = false;
 	w->ready_ns = 0;
 	w->started_ns = loop_now();
 	if (s->small.broken) {
@@ -297,6 +297,12 @@ void sup_worker_kill(struct supervisor *s)
 		syscall(SYS_pidfd_send_signal, s->worker.pidfd, SIGKILL, NULL, 0);
 }
 
+void sup_worker_lied(struct supervisor *s)
+{
+	s->worker.lied = true;
+	sup_worker_kill(s);
+}
+
 void sup_worker_replace(struct supervisor *s, bool counted, const char *why)
 {
 	struct sup_worker *w = &s->worker;
@@ -347,6 +353,7 @@ static void schedule(struct supervisor *s, int signal, bool was_ready)
 {
 	static const uint16_t delays_ms[] = { 0, 10, 50, 100, 250 };
 	struct sup_worker *w = &s->worker;
+	bool from_outside = signal == SIGKILL && !w->lied;
 	uint64_t lived_ms = was_ready ? (w->died_ns - w->ready_ns) / 1000000 : 0, delay = 0;
 
 	if (was_ready || !w->outage_from_ns)
@@ -355,11 +362,11 @@ static void schedule(struct supervisor *s, int signal, bool was_ready)
 		w->backoff = 0;
 		w->delay_ms = 0;
 	}
-	if (!w->replaced && !(was_ready && signal == SIGKILL)) {
+	if (!w->replaced && !(was_ready && from_outside)) {
 		delay = delays_ms[w->backoff];
 		if (w->backoff + 1 < sizeof delays_ms / sizeof *delays_ms)
 			w->backoff++;
-		w->delay_ms += signal == SIGKILL ? 0 : delay;
+		w->delay_ms += from_outside ? 0 : delay;
 	}
 	if (w->delay_ms > SUP_BUDGET_MS || (w->died_ns - w->outage_from_ns) / 1000000 > SUP_BUDGET_MS) {
 		log_error("given up: the worker does not stay", LOG_UINT("attempts", w->attempt), LOG_UINT("backoff_ms", w->delay_ms));
@@ -404,8 +411,8 @@ static int on_worker_gone(void *ctx, uint32_t revents)
 	int signal, code = 0;
 
 	(void)revents;
-	if (w->control.fd >= 0)
-		control_receive_all(&w->control, &handlers, s);	/* its last words */
+	while (w->control.fd >= 0 && !control_receive(&w->control, &handlers, s))
+		;	/* its last words: as many as its socket holds, there will be no more */
 	signal = reap(w, &code);
 	w->died_ns = loop_now();
 	log_info("worker ended", LOG_UINT("pid", w->pid), LOG_INT("signal", signal), LOG_INT("code", code),

@@ -26,14 +26,6 @@ int worker_fd(const struct worker *w, const char *name)
 	return -1;
 }
 
-int worker_keep_fd(struct worker *w, int fd)
-{
-	if (w->fds.count == FDSHELF_MAX)
-		return -ENOSPC;
-	w->fds.at[w->fds.count++] = (struct named_fd){ "", fd };
-	return 0;
-}
-
 uint64_t worker_now(struct worker *w)
 {
 	return w->step.now_ns = loop_now();
@@ -67,6 +59,14 @@ static void refill_entropy(struct worker *w)
 	worker_commit(w);
 }
 
+/* A link that was given up, and has been replaced before its core came to read so: the new one is not lost. */
+static bool of_former_link(const struct worker *w, unsigned l, const struct record *r)
+{
+	if (l != LINK_SUPERVISOR || r->kind != RECORD_NEIGHBOUR_LOST || r->index >= STEP_LINKS)
+		return false;
+	return step_renewed(&w->step, r->index, r->generation);
+}
+
 /* Records of all links, round-robin, until the batch is full or all are empty or blocked.  Returns how many. */
 static unsigned take_batch(struct worker *w)
 {
@@ -90,7 +90,8 @@ static unsigned take_batch(struct worker *w)
 			idle++;
 			continue;
 		}
-		w->p->core->on_record(&w->step, l, &rec, payload);
+		if (!of_former_link(w, l, &rec))
+			w->p->core->on_record(&w->step, l, &rec, payload);
 		idle = 0;
 		n++;
 	}

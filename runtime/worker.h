@@ -38,9 +38,6 @@ void *worker_own(struct worker *w);
 /* The descriptor that the supervisor keeps under `name` (supervisor_keep_fd); -1 if there is none.  Borrowed. */
 int worker_fd(const struct worker *w, const char *name);
 
-/* In worker_start: `fd`, opened there, stays open in the sandbox.  Borrowed.  Returns 0, -ENOSPC. */
-int worker_keep_fd(struct worker *w, int fd);
-
 /* CLOCK_BOOTTIME now, also set as the step's now_ns.  Only between steps: a step has one `now`. */
 uint64_t worker_now(struct worker *w);
 

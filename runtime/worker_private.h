@@ -46,9 +46,9 @@ struct worker {
 	uint64_t skip_position;
 	enum core_rung skip_rung;
 	/* From the Start frame, until it has been acted on. */
-	bool started, format, shadow, rolled_back;
+	bool started, shadow, rolled_back;
 	struct arena_plan plan;
-	uint64_t layout_hash, arena_size, recover_ns;
+	uint64_t recover_ns;
 	uint32_t uid, gid, parent, attempt;
 };
 

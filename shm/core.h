@@ -27,7 +27,7 @@ struct core {
 	const char *const *counter_names;	/* ends at NULL; at most COUNTERS */
 
 	/* Octets that one record from link [in] may put into the ring of link [out], headers included; for time, `act`.
-	 * Each at most a quarter of a ring. */
+	 * Each at most three sixteenths of a ring: step_fits(). */
 	uint32_t reserve[STEP_LINKS][STEP_LINKS];
 	uint32_t act[STEP_LINKS];
 	uint32_t undo;				/* octets that one record may put into the log at worst */

@@ -2,7 +2,10 @@
 #include "base/types.h"
 #include "shm/step.h"
 
-enum { WRAP_FACTOR = 2 };	/* a wrap wastes less than one record, and no record is larger than its reserve */
+enum {
+	WRAP_FACTOR = 2,		/* a wrap wastes less than one record, and no record is larger than its reserve */
+	LOGGED_BY_COMMIT = sizeof(struct positions) + 32,	/* beside what the core does; 32: more than an entry's frame */
+};
 
 static const struct positions *positions(const struct step *s) { return positions_next(s->arena, NULL); }
 
@@ -33,12 +36,23 @@ static void publish(struct step_link *k)
 	k->kick = k->kick || out || in;
 }
 
+bool step_fits(const struct core *core, unsigned l, uint64_t size)
+{
+	bool fits = WRAP_FACTOR * (uint64_t)core->act[l] <= size / 2;
+
+	for (unsigned in = 0; in < STEP_LINKS; in++)
+		fits = fits && WRAP_FACTOR * (uint64_t)core->reserve[in][l] + (core->reserve[in][l] ? size / 8 : 0) <= size / 2;
+	return fits;
+}
+
 void step_attach(struct step *s, unsigned l, uint32_t generation, struct ring_region *mine, uint64_t size_out,
     const struct ring_region *theirs, uint64_t size_in)
 {
 	const struct positions *p = positions(s);
 	bool same = p->generation[l] == generation;
 
+	if (!step_fits(s->core, l, size_out))
+		arena_panic("a ring too small for what its core reserves");
 	s->link[l] = (struct step_link){
 		.out = ring_producer(mine, theirs, size_out, same ? p->out_tail[l] : 0),
 		.in = ring_consumer(mine, theirs, size_in, same ? p->in_head[l] : 0),
@@ -57,6 +71,10 @@ void step_detach(struct step *s, unsigned l)
 }
 
 bool step_linked(const struct step *s, unsigned l) { return s->link[l].generation != 0; }
+bool step_renewed(const struct step *s, unsigned l, uint16_t generation)
+{
+	return (int16_t)(positions(s)->generation[l] - generation) > 0;
+}
 unsigned step_full_link(const struct step *s) { return s->full; }
 
 /* Does each output ring have room for `octets` of its own, and as much again for a wrap?  One that was never attached has none:
@@ -75,7 +93,7 @@ static bool has_room(struct step *s, const uint32_t octets[STEP_LINKS], bool kee
 		}
 	}
 	s->full = STEP_LINKS;
-	return arena_log_room(s->arena) >= s->core->undo;
+	return arena_log_room(s->arena) >= s->core->undo + LOGGED_BY_COMMIT;
 }
 
 /* Tell the core of links that began anew. */
@@ -160,7 +178,7 @@ void step_commit(struct step *s)
 	arena_commit(s->arena);
 	s->moved = false;
 	for (unsigned l = 0; l < STEP_LINKS; l++)
-		if (s->link[l].generation)
+		if (s->link[l].generation && !(s->fresh & 1u << l))	/* of a fresh one nothing is committed yet */
 			publish(&s->link[l]);
 }
 

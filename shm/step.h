@@ -60,12 +60,17 @@ void step_open(struct step *s, struct arena *a, const struct core *core);
 /* The first objects: positions, entropy, counters; from a core's fill function, first thing. */
 void step_format(struct arena *a);
 
+/* May the ring that a core writes on link `l` have `size` octets?  Half of it must be enough for any reserve: a producer that is
+ * woken sees half of it free, and must not find that too little, or it would never sleep again. */
+bool step_fits(const struct core *core, unsigned l, uint64_t size);
+
 /* Attach link `l`: rings over the two mapped regions, at the committed positions, which are shown again.  If `generation` is not
  * the one that the arena counts in, both positions start at 0, and the core hears of it (on_link) in the next step, once it has
  * room to act; so attach all that there is before the first step_take.
  *
  * @mine, @theirs  mapped regions; borrowed until step_detach
- * @size_out, @size_in  octets of data of either ring, agreed by the supervisors; powers of two >= RING_SIZE_MIN */
+ * @size_out, @size_in  octets of data of either ring, agreed by the supervisors; powers of two >= RING_SIZE_MIN.  step_fits holds
+ * for size_out: else this panics */
 void step_attach(struct step *s, unsigned l, uint32_t generation, struct ring_region *mine, uint64_t size_out,
     const struct ring_region *theirs, uint64_t size_in);
 void step_detach(struct step *s, unsigned l);
@@ -90,6 +95,8 @@ unsigned step_full_link(const struct step *s);
 uint8_t *step_reserve(struct step *s, unsigned l, uint32_t cap);
 void step_give(struct step *s, unsigned l, struct record h);		/* h.len <= cap of them; h.time_ns 0: now */
 bool step_linked(const struct step *s, unsigned l);
+/* Has link `l` begun anew since it had `generation` (its low 16 bits)? */
+bool step_renewed(const struct step *s, unsigned l, uint16_t generation);
 
 /* Commit, then show positions; link[].kick says whom to wake. */
 void step_commit(struct step *s);

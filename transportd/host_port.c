@@ -20,6 +20,19 @@ uint64_t host_port_need(const struct step *s, uint8_t kind, uint32_t body_octets
 
 uint64_t host_port_room(struct step *s, uint64_t want) { return ring_room(&s->link[LINK_DOWN].out, want); }
 
+/* Whose data this is, for who has to end its connection without a look at the payload: index is the handle, generation 1 says
+ * that there is one (handle 0 is as good as any).  Core 5.4, Vol 4, Part E, 5.4.2, 5.4.3, 5.4.5: its low 12 bits come first. */
+static struct record header_of(uint8_t kind, struct bytes body)
+{
+	struct record h = { .len = (uint32_t)body.len, .kind = kind };
+
+	if ((kind == RECORD_HCI_ACL || kind == RECORD_HCI_SCO || kind == RECORD_HCI_ISO) && body.len >= 2) {
+		h.index = (uint16_t)((body.at[0] | body.at[1] << 8) & 0x0FFF);
+		h.generation = HOST_PORT_NAMED;
+	}
+	return h;
+}
+
 int host_port_give(struct host_port *p, uint8_t kind, struct bytes body, struct host_port_tally *tally)
 {
 	uint64_t eighth = p->step->link[LINK_DOWN].out.size / 8, need = host_port_need(p->step, kind, (uint32_t)body.len);
@@ -31,7 +44,7 @@ int host_port_give(struct host_port *p, uint8_t kind, struct bytes body, struct 
 	if (host_port_room(p->step, need) < need)
 		return HOST_PORT_FULL;
 	memcpy(step_reserve(p->step, LINK_DOWN, (uint32_t)body.len), body.at, body.len);
-	step_give(p->step, LINK_DOWN, (struct record){ .len = (uint32_t)body.len, .kind = kind });
+	step_give(p->step, LINK_DOWN, header_of(kind, body));
 	tally->packets[kind]++;
 	tally->octets[kind] += body.len;
 	return 0;

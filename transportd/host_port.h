@@ -10,7 +10,7 @@
 #include "transportd/line.h"
 
 enum { HOST_PORT_FULL = 16 };		/* not one of h4.h's outcomes */
-enum { HOST_PORT_KINDS = 6 };
+enum { HOST_PORT_KINDS = 6, HOST_PORT_NAMED = 1 };	/* generation of a data record's header; its index is the handle */
 
 struct host_port { struct step *step; uint32_t body_max; };	/* body_max: longest that the ring carries */
 /* By kind; octets of bodies. */
@@ -24,7 +24,8 @@ uint64_t host_port_need(const struct step *s, uint8_t kind, uint32_t body_octets
 /* Octets that are free in its ring; looks at the other side only where less than `want` is known to be. */
 uint64_t host_port_room(struct step *s, uint64_t want);
 
-/* A packet from the controller into the ring (or, an advertising report, dropped).  In a step.
+/* A packet from the controller into the ring (or, an advertising report, dropped).  In a step.  The record of a data packet
+ * has its handle as index and HOST_PORT_NAMED as generation, so that a connection can be ended without a look at its data.
  * Returns 0, HOST_PORT_FULL: no room, nothing done. */
 int host_port_give(struct host_port *p, uint8_t kind, struct bytes body, struct host_port_tally *tally);
 

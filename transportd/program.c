@@ -44,7 +44,7 @@ static int open_transport(struct supervisor *s, const struct device *d)
 		return r;
 	r = transport_open(supervisor_transport(s), supervisor_run_dir(s), &f, &why);
 	if (r < 0) {
-		log_error(why.text);
+		log_error("transport", LOG_WHY(why.text));
 		return r;
 	}
 	r = supervisor_keep_fd(s, "controller", f.controller);

@@ -161,7 +161,7 @@ static bool may_read(struct stream *t)
 {
 	if (line_of(t->step)->state != LINE_UP || !t->readable)
 		return false;
-	if (t->ring_full && host_port_room(t->step, t->in_need) < t->in_need)
+	if (t->ring_full && host_port_open(t->step) && host_port_room(t->step, t->in_need) < t->in_need)
 		return false;
 	t->ring_full = false;
 	return true;

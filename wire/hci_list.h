@@ -13,7 +13,7 @@
 #include "base/bytes.h"
 #include "wire/wire.h"
 
-/* Core 5.4, Vol 4, Part E, 7.7.19 (to the host) and 7.3.40 (to the controller). */
+/* Core 5.4, Vol 4, Part E, 7.7.19 (to the host) and 7.3.40 (to the controller).  The upper four bits of a handle are reserved. */
 struct hci_completed { uint16_t handle, count; };
 struct hci_completed_list { struct rd r; uint8_t left; };
 
@@ -29,7 +29,7 @@ static inline bool hci_completed_next(struct hci_completed_list *list, struct hc
 	if (!list->left)
 		return false;
 	list->left--;
-	ret->handle = (uint16_t)rd_le(&list->r, 2);
+	ret->handle = (uint16_t)rd_le(&list->r, 2) & 0x0FFF;
 	ret->count = (uint16_t)rd_le(&list->r, 2);
 	return rd_ok(&list->r);
 }

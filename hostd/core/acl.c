@@ -51,7 +51,9 @@ static void send_fragment(struct host *h, const struct connection *c)
 	fifo_pop(e, tx, w.at, n);
 	sent(h, e, HCI_ACL_HEADER + n);
 	e->tx_left = (uint16_t)(e->tx_left - n);
-	if (!e->tx_left && e->tx_cost)
+	if (!e->tx_cost)
+		e->tx_own = (uint16_t)(e->tx_own - n);
+	else if (!e->tx_left)
 		gatt_owe(h, c, e->tx_cost);
 }
 
@@ -86,8 +88,10 @@ bool acl_send(struct host *h, const struct connection *c, uint16_t cid, struct b
 			gatt_owe(h, c, cost);
 		return true;
 	}
-	if (fifo_room(c, tx) < len)
+	if (fifo_room(c, tx) < len || (!cost && c->tx_own + len > TX_OCTETS - WINDOW_OUT))
 		return false;
+	if (!cost)
+		e->tx_own = (uint16_t)(e->tx_own + len);
 	frame.payload.len = 0;
 	w = wr_into(head, sizeof head);
 	l2cap_frame_basic_encode(&frame, &w);
@@ -120,7 +124,7 @@ void acl_drop(struct host *h, const struct connection *c)
 	gatt_owe(h, c, dropped_cost(c));
 	fifo_pop(e, tx, NULL, fifo_len(e, tx));
 	fifo_pop(e, rx, NULL, fifo_len(e, rx));
-	e->tx_left = e->tx_cost = e->rx_need = 0;
+	e->tx_left = e->tx_cost = e->tx_own = e->rx_need = 0;
 	e->rx_state = RX_IDLE;
 }
 

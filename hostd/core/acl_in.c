@@ -121,11 +121,40 @@ static void on_fragment(struct host *h, const struct connection *c, uint8_t boun
 	}
 }
 
-/* Data may overtake its Connection Complete (they come by different endpoints on USB): it is held for a moment. */
+static const struct former *former_of(const struct host *h, uint16_t handle)
+{
+	return &handles_next(h->arena, NULL)->former[handle % HANDLE_SLOTS];
+}
+static void former_set(struct host *h, uint16_t handle, struct former f)
+{
+	handles_edit(h->arena, handles_next(h->arena, NULL))->former[handle % HANDLE_SLOTS] = f;
+}
+
+static void early_settle(struct host *h)	/* none left: nothing to wake up for */
+{
+	if (the_flow(h)->early_ns && !arena_live(h->arena, POOL_early))
+		flow_change(h)->early_ns = 0;
+}
+
+void acl_handle_ended(struct host *h, uint16_t handle)
+{
+	former_set(h, handle, (struct former){ .until_ns = h->now_ns + EARLY_DEADLINE_NS, .handle = handle });
+	for (const struct early *e = early_next(h->arena, NULL); e; e = early_next(h->arena, e))
+		if (e->handle == handle) {
+			early_free(h->arena, e);
+			count(h, COUNT_early_dropped);
+		}
+	early_settle(h);
+}
+
+/* Data may overtake its Connection Complete (they come by different endpoints on USB): it is held for a moment.  What comes
+ * right after a Disconnection Complete is the former connection's: that of another peer. */
 static void hold_early(struct host *h, const struct hci_acl_packet *p)
 {
+	const struct former *was = former_of(h, p->handle);
+	bool late = was->handle == p->handle && was->until_ns > h->now_ns;
 	struct flow *f;
-	struct early *e = p->data.len <= EARLY_OCTETS ? early_new(h->arena) : NULL;
+	struct early *e = !late && p->data.len <= EARLY_OCTETS ? early_new(h->arena) : NULL;
 
 	if (!e) {
 		count(h, COUNT_early_dropped);
@@ -159,6 +188,8 @@ void acl_replay_early(struct host *h, const struct connection *c)
 	uint8_t data[EARLY_OCTETS], boundary;
 	size_t len;
 
+	if (former_of(h, c->handle)->until_ns)
+		former_set(h, c->handle, (struct former){ 0 });
 	while ((e = earliest(h, c->handle))) {
 		boundary = e->boundary;
 		len = e->len;
@@ -166,6 +197,7 @@ void acl_replay_early(struct host *h, const struct connection *c)
 		early_free(h->arena, e);
 		on_fragment(h, c, boundary, (struct bytes){ data, len });
 	}
+	early_settle(h);
 }
 
 void acl_on_time(struct host *h)
@@ -189,8 +221,7 @@ void acl_forget_early(struct host *h)
 {
 	for (const struct early *e = early_next(h->arena, NULL); e; e = early_next(h->arena, e))
 		early_free(h->arena, e);
-	if (the_flow(h)->early_ns)
-		flow_change(h)->early_ns = 0;
+	early_settle(h);
 }
 
 void on_hci_acl(struct host *h, struct bytes packet)

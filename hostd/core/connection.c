@@ -69,6 +69,67 @@ const struct connection *connection_find(const struct host *h, uint16_t handle)
 	return NULL;
 }
 
+/* Those that found no slot, and whose Disconnect found no room in the command queue: they must not be forgotten. */
+static struct handles *handles_change(struct host *h) { return handles_edit(h->arena, handles_next(h->arena, NULL)); }
+
+static bool is_refused(const struct host *h, uint16_t handle)
+{
+	return handles_next(h->arena, NULL)->refused_bits[handle / 8] >> handle % 8 & 1;
+}
+
+static bool send_refusal(struct host *h, uint16_t handle)
+{
+	return HCI_SEND(h, DISCONNECT, disconnect, handle, HCI_ERROR_REMOTE_DEVICE_TERMINATED_LOW_RESOURCES);
+}
+
+static void refuse(struct host *h, uint16_t handle)
+{
+	struct handles *e;
+
+	count(h, COUNT_connections_refused);
+	if (send_refusal(h, handle) || is_refused(h, handle))
+		return;
+	e = handles_change(h);
+	e->refused_bits[handle / 8] |= (uint8_t)(1 << handle % 8);
+	e->refused++;
+	radio_change(h)->shedding = 1;
+}
+
+void connection_unrefuse(struct host *h, uint16_t handle)
+{
+	struct handles *e;
+
+	if (!is_refused(h, handle))
+		return;
+	e = handles_change(h);
+	e->refused_bits[handle / 8] &= (uint8_t)~(1 << handle % 8);
+	e->refused--;
+}
+
+void connection_unrefuse_all(struct host *h)
+{
+	struct handles *e;
+
+	if (!handles_next(h->arena, NULL)->refused)
+		return;
+	e = handles_change(h);
+	memset(e->refused_bits, 0, sizeof e->refused_bits);
+	e->refused = 0;
+}
+
+/* False: no room for a command. */
+static bool shed_refused(struct host *h)
+{
+	for (uint16_t handle = 0; handles_next(h->arena, NULL)->refused && handle < HANDLES; handle++) {
+		if (!is_refused(h, handle))
+			continue;
+		if (!send_refusal(h, handle))
+			return false;
+		connection_unrefuse(h, handle);
+	}
+	return true;
+}
+
 void connection_open(struct host *h, const struct link_facts *facts)
 {
 	const struct connection *old = connection_find(h, facts->handle);
@@ -79,10 +140,10 @@ void connection_open(struct host *h, const struct link_facts *facts)
 		count(h, COUNT_connections_repeated);
 		connection_end(h, old, HCI_ERROR_UNSPECIFIED_ERROR);
 	}
+	connection_unrefuse(h, facts->handle);
 	c = host_has_down(h) ? connection_new(h->arena) : NULL;
 	if (!c) {
-		count(h, COUNT_connections_refused);
-		HCI_SEND(h, DISCONNECT, disconnect, facts->handle, HCI_ERROR_REMOTE_DEVICE_TERMINATED_LOW_RESOURCES);
+		refuse(h, facts->handle);
 		return;
 	}
 	count(h, COUNT_connections);
@@ -95,7 +156,7 @@ void connection_open(struct host *h, const struct link_facts *facts)
 	c->state = CONNECTION_OPEN;
 	c->life = the_radio(h)->down_life;
 	c->window = WINDOW_IN;
-	handles_edit(h->arena, handles_next(h->arena, NULL))->by_low[facts->handle % HANDLE_SLOTS] = connection_id_of(c);
+	handles_change(h)->by_low[facts->handle % HANDLE_SLOTS] = connection_id_of(c);
 	flow_change(h)->live++;
 	gatt_tell_connected(h, c);
 	acl_replay_early(h, c);
@@ -121,9 +182,10 @@ static uint8_t disconnect_reason(uint8_t reason)
 void connection_close(struct host *h, const struct connection *c, uint8_t reason)
 {
 	struct connection *e;
+	struct flow *f;
 
-	if (c->state == CONNECTION_DISCONNECTING || c->state == CONNECTION_ENDED || !host_is_up(h))
-		return;		/* not up: it is about to be ended anyway */
+	if (c->state == CONNECTION_DISCONNECTING || c->state == CONNECTION_ENDED || the_radio(h)->state != HOST_UP)
+		return;		/* not up: it is about to be ended anyway.  Only transportd away: the command waits for it */
 	e = change(h, c);
 	reason = disconnect_reason(reason);
 	acl_drop(h, c);
@@ -135,8 +197,10 @@ void connection_close(struct host *h, const struct connection *c, uint8_t reason
 	}
 	e->state = CONNECTION_DISCONNECTING;
 	e->closing_ns = h->now_ns + CLOSING_DEADLINE_NS;
-	if (!the_flow(h)->closing_ns)
-		flow_change(h)->closing_ns = e->closing_ns;
+	f = flow_change(h);
+	f->closing++;
+	if (!f->closing_ns)
+		f->closing_ns = e->closing_ns;
 }
 
 void connection_on_disconnect_status(struct host *h, uint16_t handle, uint8_t status)
@@ -151,12 +215,17 @@ void connection_on_disconnect_status(struct host *h, uint16_t handle, uint8_t st
 void connection_end(struct host *h, const struct connection *c, uint8_t reason)
 {
 	struct connection *e = change(h, c);
+	struct flow *f = flow_change(h);
 
 	acl_drop(h, c);
 	acl_release(h, c);
+	acl_handle_ended(h, c->handle);
+	if (c->state == CONNECTION_DISCONNECTING && !--f->closing)
+		f->closing_ns = 0;	/* nothing to wake up for */
 	e->state = CONNECTION_ENDED;
 	e->reason = reason;
-	flow_change(h)->live--;
+	e->due = 0;
+	f->live--;
 	count(h, COUNT_disconnections);
 	if (the_radio(h)->state == HOST_UP)
 		acl_share(h);
@@ -169,6 +238,15 @@ void connection_end(struct host *h, const struct connection *c, uint8_t reason)
 		list_push(h, LIST_WORK, c);
 }
 
+void connection_part(struct host *h, const struct connection *c)
+{
+	struct connection *e = change(h, c);
+
+	e->due |= DUE_END;
+	e->reason = HCI_ERROR_CONNECTION_TERMINATED_BY_LOCAL_HOST;
+	list_push(h, LIST_WORK, c);
+}
+
 void connection_free_now(struct host *h, const struct connection *c)
 {
 	const struct handles *map = handles_next(h->arena, NULL);
@@ -176,7 +254,7 @@ void connection_free_now(struct host *h, const struct connection *c)
 	for (enum host_list l = 0; l < HOST_LISTS; l++)
 		list_remove(h, l, c);
 	if (same(map->by_low[c->handle % HANDLE_SLOTS], connection_id_of(c)))
-		handles_edit(h->arena, map)->by_low[c->handle % HANDLE_SLOTS] = (struct connection_id){ 0 };
+		handles_change(h)->by_low[c->handle % HANDLE_SLOTS] = (struct connection_id){ 0 };
 	connection_free(h->arena, c);
 	radio_change(h)->todo = 1;	/* a slot is free: advertise */
 	h->control = true;
@@ -202,26 +280,49 @@ void connection_on_time(struct host *h)
 	flow_change(h)->closing_ns = next;
 }
 
-/* Those that could not be asked yet, and those whose gattd is gone: their peers would talk to one that knows nothing of them. */
+/* Those that could not be asked yet, those whose gattd is gone (their peers would talk to one that knows nothing of them), and
+ * those to which the controller waits for a reply. */
+static bool is_to_be_shed(const struct host *h, const struct connection *c)
+{
+	bool reply = c->due & (DUE_KEY_REPLY | DUE_PARAMETER_REPLY);
+
+	switch (c->state) {
+	case CONNECTION_OPEN: return reply || !gatt_knows(h, c);
+	case CONNECTION_UNWANTED: return true;
+	case CONNECTION_ENDED: return !c->on[LIST_WORK] && !gatt_knows(h, c);
+	default: return reply;
+	}
+}
+
+/* False: no room for a command. */
+static bool shed(struct host *h, const struct connection *c)
+{
+	if (c->state == CONNECTION_ENDED) {
+		list_push(h, LIST_WORK, c);	/* nobody waits for what is held */
+		return true;
+	}
+	if (c->state == CONNECTION_UNWANTED)
+		connection_close(h, c, c->reason);
+	else if (!gatt_knows(h, c))
+		connection_close(h, c, HCI_ERROR_REMOTE_DEVICE_TERMINATED_POWER_OFF);
+	return c->state != CONNECTION_UNWANTED && event_reply(h, c);
+}
+
 void connection_shed(struct host *h)
 {
 	unsigned n = 0;
 
+	if (!shed_refused(h))
+		return;			/* no room for the command: each answer comes back to this */
 	for (const struct connection *c = connection_next(h->arena, NULL); c; c = connection_next(h->arena, c)) {
-		bool unwanted = c->state == CONNECTION_UNWANTED;
-
-		if (c->state == CONNECTION_DISCONNECTING || (!unwanted && gatt_knows(h, c)) || c->on[LIST_WORK])
+		if (!is_to_be_shed(h, c))
 			continue;
 		if (n++ == TURN_CONNECTIONS) {
 			radio_change(h)->todo = 1;
 			return;
 		}
-		if (c->state == CONNECTION_ENDED)
-			list_push(h, LIST_WORK, c);	/* nobody waits for what is held */
-		else
-			connection_close(h, c, unwanted ? c->reason : HCI_ERROR_REMOTE_DEVICE_TERMINATED_POWER_OFF);
-		if (c->state == CONNECTION_UNWANTED)
-			return;		/* no room for the command: each answer comes back to this */
+		if (!shed(h, c))
+			return;
 	}
 	radio_change(h)->shedding = 0;
 }

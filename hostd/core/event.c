@@ -14,10 +14,11 @@ static void on_hardware_error(struct host *h, const struct hci_event_hardware_er
 	host_recover(h, "it reported a hardware error");
 }
 
-/* A connection that an event names; NULL: counted.  Before the controller is up there are none, and what it says is old. */
+/* A connection that an event names; NULL: counted.  Unless the controller is up there are none, or
+ * they are being swept, and what it says is old: nothing follows from it, least of all a command. */
 static const struct connection *named(struct host *h, uint16_t handle)
 {
-	const struct connection *c = connection_find(h, handle);
+	const struct connection *c = host_is_up(h) ? connection_find(h, handle) : NULL;
 
 	if (!c)
 		count(h, COUNT_handles_unknown);
@@ -28,6 +29,10 @@ static void on_disconnection_complete(struct host *h, const struct hci_event_dis
 {
 	const struct connection *c = named(h, m->handle);
 
+	if (!c && !m->status && handle_valid(m->handle)) {	/* one that was refused */
+		connection_unrefuse(h, m->handle);
+		acl_handle_ended(h, m->handle);
+	}
 	if (!c)
 		return;
 	if (m->status)
@@ -86,26 +91,57 @@ static void on_le_enhanced_connection_complete(struct host *h, const struct hci_
 	on_connected(h, m->status, &(struct link_facts){ m->handle, m->role & 1, m->peer_type & 3, m->peer });
 }
 
-/* No keys yet: the controller refuses the encryption with Pin or Key Missing, 7.8.26. */
+static bool send_parameter_reply(struct host *h, const struct connection *c)
+{
+	const uint16_t *asked = c->asked;
+	uint8_t error = parameters_check(asked[0], asked[1], asked[2], asked[3]);
+
+	if (error)
+		return HCI_SEND(h, LE_REMOTE_CONNECTION_PARAMETER_REQUEST_NEGATIVE_REPLY,
+		    le_remote_connection_parameter_request_negative_reply, c->handle, error);
+	return HCI_SEND(h, LE_REMOTE_CONNECTION_PARAMETER_REQUEST_REPLY, le_remote_connection_parameter_request_reply,
+	    c->handle, asked[0], asked[1], asked[2], asked[3], 0, 0);
+}
+
+bool event_reply(struct host *h, const struct connection *c)
+{
+	struct connection *e = connection_edit(h->arena, c);
+
+	/* No keys yet: the controller refuses the encryption with Pin or Key Missing, 7.8.26. */
+	if (c->due & DUE_KEY_REPLY && HCI_SEND(h, LE_LONG_TERM_KEY_REQUEST_NEGATIVE_REPLY,
+	    le_long_term_key_request_negative_reply, c->handle))
+		e->due &= (uint8_t)~DUE_KEY_REPLY;
+	if (c->due & DUE_PARAMETER_REPLY && send_parameter_reply(h, c))
+		e->due &= (uint8_t)~DUE_PARAMETER_REPLY;
+	return !(c->due & (DUE_KEY_REPLY | DUE_PARAMETER_REPLY));
+}
+
+/* The controller asks once, so the reply must not be lost. */
+static void reply_due(struct host *h, const struct connection *c, enum due what)
+{
+	connection_edit(h->arena, c)->due |= (uint8_t)what;
+	if (!event_reply(h, c))
+		radio_change(h)->shedding = 1;
+}
+
 static void on_le_long_term_key_request(struct host *h, const struct hci_le_event_long_term_key_request *m)
 {
-	if (named(h, m->handle))
-		HCI_SEND(h, LE_LONG_TERM_KEY_REQUEST_NEGATIVE_REPLY, le_long_term_key_request_negative_reply, m->handle);
+	const struct connection *c = named(h, m->handle);
+
+	if (c)
+		reply_due(h, c, DUE_KEY_REPLY);
 }
 
 static void on_le_remote_connection_parameter_request(struct host *h,
     const struct hci_le_event_remote_connection_parameter_request *m)
 {
-	uint8_t error = parameters_check(m->interval_min, m->interval_max, m->latency, m->timeout);
+	const struct connection *c = named(h, m->handle);
 
-	if (!named(h, m->handle))
+	if (!c)
 		return;
-	if (error)
-		HCI_SEND(h, LE_REMOTE_CONNECTION_PARAMETER_REQUEST_NEGATIVE_REPLY,
-		    le_remote_connection_parameter_request_negative_reply, m->handle, error);
-	else
-		HCI_SEND(h, LE_REMOTE_CONNECTION_PARAMETER_REQUEST_REPLY, le_remote_connection_parameter_request_reply,
-		    m->handle, m->interval_min, m->interval_max, m->latency, m->timeout, 0, 0);
+	memcpy(connection_edit(h->arena, c)->asked, (const uint16_t[]){ m->interval_min, m->interval_max, m->latency, m->timeout },
+	    sizeof c->asked);
+	reply_due(h, c, DUE_PARAMETER_REPLY);
 }
 
 /* Known, and nothing to do: what they say is not kept yet. */

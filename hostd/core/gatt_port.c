@@ -1,15 +1,18 @@
 /* hostd/core/gatt_port.c - gattd's side: windows in both directions, and what is held until gattd takes it.
  *
  * Towards gattd a connection has a window of WINDOW_IN octets; what is above it waits in `hold`.  A peer that goes on while
- * hold is full loses commands and notifications, as ATT allows; one that overruns it with requests breaks the protocol, and
- * is disconnected.  From gattd come at most WINDOW_OUT octets that were not handed back; they fit `tx`. */
+ * hold is full loses commands and notifications, as ATT allows; one that overruns it with requests, or with the Security
+ * Manager's PDUs (which come a few at a time, and are never repeated), breaks the protocol, and is disconnected.  From gattd
+ * come at most WINDOW_OUT octets that were not handed back; they fit `tx`. */
 #include "hostd/core/host.h"
 #include "wire/hci_error.h"
 #include "wire/l2cap_names.h"
 
 enum {
 	CREDIT_STEP = WINDOW_OUT / 4,			/* handed back in pieces of this; gattd never needs the last of it */
-	KEEP = 2 * (PDU_MAX + WINDOW_PDU_OVERHEAD) + 8,	/* a request, an indication and a confirmation: never discarded */
+	SMP_BURST = 128,				/* a public key and what follows it, or all keys of a distribution */
+	/* A request, an indication, a confirmation and the Security Manager's: never discarded. */
+	KEEP = 2 * (PDU_MAX + WINDOW_PDU_OVERHEAD) + 8 + SMP_BURST,
 	ATT_COMMAND_FLAG = 0x40,
 };
 _Static_assert(WINDOW_OUT - CREDIT_STEP > 2 * FRAME_MAX, "gattd could not answer for want of credit");
@@ -46,8 +49,8 @@ static void tell_disconnected(struct host *h, const struct connection *c)
 
 static bool may_be_discarded(uint16_t cid, struct bytes pdu)
 {
-	return cid == L2CAP_CID_SMP || pdu.at[0] & ATT_COMMAND_FLAG || pdu.at[0] == ATT_HANDLE_VALUE_NOTIFICATION ||
-	    pdu.at[0] == ATT_MULTIPLE_HANDLE_VALUE_NOTIFICATION;
+	return cid == L2CAP_CID_ATT && (pdu.at[0] & ATT_COMMAND_FLAG || pdu.at[0] == ATT_HANDLE_VALUE_NOTIFICATION ||
+	    pdu.at[0] == ATT_MULTIPLE_HANDLE_VALUE_NOTIFICATION);
 }
 
 static void hold(struct host *h, const struct connection *c, uint16_t cid, struct bytes pdu)
@@ -137,10 +140,15 @@ void gatt_turn(struct host *h, const struct connection *c)
 		fifo_pop(connection_edit(h->arena, c), hold, NULL, fifo_len(c, hold));
 	for (unsigned n = 0; n < TURN_PDUS && (cost = next_held(c)); n++)
 		give_held(h, c, cost);
-	if (ended && !fifo_len(c, hold)) {
+	if ((ended || c->due & DUE_END) && !fifo_len(c, hold)) {
 		if (knows)
 			tell_disconnected(h, c);
-		connection_free_now(h, c);
+		if (ended) {
+			connection_free_now(h, c);
+			return;
+		}
+		connection_edit(h->arena, c)->due &= (uint8_t)~DUE_END;
+		connection_edit(h->arena, c)->life = 0;
 		return;
 	}
 	if (knows && c->owed && (c->owed >= CREDIT_STEP || ended))

@@ -155,6 +155,10 @@ void hci_on_time(struct host *h)
 
 	if (!late && !starved)
 		return;
+	if (the_radio(h)->state != HOST_UP && the_radio(h)->state != HOST_BRINGING_UP) {
+		hci_reset_queue(h);	/* nobody waits for it: host_recover would leave it, and its deadline, as they are */
+		return;
+	}
 	count(h, COUNT_command_timeouts);
 	if (starved)
 		commands_change(h)->starved_ns = 0;

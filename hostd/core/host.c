@@ -27,10 +27,11 @@ enum {
 	LOGGED_MOST = (int)LOGGED_TURN > (int)LOGGED_RECORD ? (int)LOGGED_TURN : (int)LOGGED_RECORD,
 	UNDO = LOGGED_SINGLES + LOGGED_QUEUES + LOGGED_MOST + EARLY_SLOTS * ((int)sizeof(struct early) + 64),
 };
-_Static_assert((int)OUT_COMMANDS + (int)OUT_FRAGMENTS <= RING_SIZE_DEFAULT / 4, "too much for transportd's ring");
-_Static_assert((int)UP_TO_DOWN <= RING_SIZE_DEFAULT / 4 && (int)ACT_DOWN <= RING_SIZE_DEFAULT / 4, "too much for gattd's ring");
-_Static_assert((int)ACT_SUPERVISOR <= 65536 / 4, "too much for the small link");
+_Static_assert((int)OUT_COMMANDS + (int)OUT_FRAGMENTS <= RING_SIZE_DEFAULT * 3 / 16, "too much for transportd's ring");
+_Static_assert((int)UP_TO_DOWN <= RING_SIZE_DEFAULT * 3 / 16 && (int)ACT_DOWN <= RING_SIZE_DEFAULT * 3 / 16, "too much for gattd's ring");
+_Static_assert((int)ACT_SUPERVISOR <= 65536 * 3 / 16, "too much for the small link");
 _Static_assert((int)UNDO <= 2 * 22 * 1024, "the log of one connection has to take it");
+_Static_assert((int)HANDLES == (int)CONNECTION_HANDLE_MAX + 1, "a bit for each handle");
 _Static_assert((int)HOST_COUNTER_COUNT <= (int)COUNTERS, "more counters than a core has");
 _Static_assert((int)HOST_POOLS <= (int)ARENA_POOLS, "more pools than an arena has");
 
@@ -77,7 +78,7 @@ void host_restart(struct host *h, uint8_t reason, enum host_state after)
 	r->after = (uint8_t)after;
 	r->reason = reason;
 	r->todo = 1;
-	r->shedding = 0;
+	connection_unrefuse_all(h);
 	h->control = true;
 }
 
@@ -298,18 +299,30 @@ static uint64_t deadline(const struct step *s)
 	return sooner(sooner(commands, f->closing_ns), f->early_ns);
 }
 
+/* The connection of data from the controller, by the handle in its header; NULL: there is none. */
+static const struct connection *connection_of_data(const struct host *h, const struct record *r)
+{
+	return r->generation ? connection_find(h, r->index) : NULL;
+}
+
+static bool is_data(uint8_t kind) { return kind == RECORD_HCI_ACL || kind == RECORD_HCI_SCO || kind == RECORD_HCI_ISO; }
+
+/* A record that kills ends its connection; what it said is lost, so what is no connection's begins anew. */
 static void on_poison(struct step *s, unsigned link, const struct record *r, enum core_rung rung)
 {
 	struct host h = host_of(s);
-	const struct connection *c = connection_named(&h, r);
+	bool data = link == LINK_UP && is_data(r->kind);
+	const struct connection *c = data ? connection_of_data(&h, r) : link == LINK_DOWN ? connection_named(&h, r) : NULL;
 
 	count(&h, COUNT_records_poisoned);
-	if (link == LINK_UP && (r->kind != RECORD_HCI_ACL || rung == RUNG_RESET_CONNECTION)) {
-		host_recover(&h, "event skipped");	/* what it said is lost: begin anew */
-	} else if (link == LINK_DOWN && c && c->state != CONNECTION_ENDED) {
+	if (c && c->state != CONNECTION_ENDED) {
 		connection_close(&h, c, HCI_ERROR_REMOTE_USER_TERMINATED_CONNECTION);
 		if (rung == RUNG_RESET_CONNECTION)
-			connection_end(&h, c, HCI_ERROR_CONNECTION_TERMINATED_BY_LOCAL_HOST);
+			connection_part(&h, c);
+	} else if (data && rung == RUNG_SKIP_RECORD) {
+		acl_forget_early(&h);			/* data of a connection that is not there, or not yet */
+	} else if (link == LINK_UP) {
+		host_recover(&h, data ? "data skipped" : "event skipped");
 	}
 	radio_change(&h)->todo = 1;
 }

@@ -115,6 +115,8 @@ uint64_t hci_deadline(const struct host *h);	/* 0: there is a command that can g
 
 /* event.c */
 void on_hci_event(struct host *h, struct bytes packet);
+/* The replies that are due to the controller.  False: the command queue has no room; connection_shed asks again. */
+bool event_reply(struct host *h, const struct connection *c);
 
 /* advertising.c */
 void advertising_reset(struct host *h);		/* the controller was reset: nothing is set */
@@ -129,9 +131,13 @@ const struct connection *connection_find(const struct host *h, uint16_t handle);
 void connection_open(struct host *h, const struct link_facts *facts);
 void connection_close(struct host *h, const struct connection *c, uint8_t reason);	/* Disconnect */
 void connection_end(struct host *h, const struct connection *c, uint8_t reason);	/* it is gone from the air */
+/* gattd is told of its end now; what the controller has of it stays counted until it ends on the air. */
+void connection_part(struct host *h, const struct connection *c);
 void connection_on_disconnect_status(struct host *h, uint16_t handle, uint8_t status);
 void connection_on_time(struct host *h);		/* DISCONNECTING for too long */
-void connection_shed(struct host *h);			/* a few Disconnects more */
+void connection_shed(struct host *h);			/* a few Disconnects and replies more */
+void connection_unrefuse(struct host *h, uint16_t handle);	/* nobody has to be disconnected there */
+void connection_unrefuse_all(struct host *h);
 void connection_free_now(struct host *h, const struct connection *c);
 void list_push(struct host *h, enum host_list l, const struct connection *c);	/* nothing if it is there */
 const struct connection *list_pop(struct host *h, enum host_list l);		/* NULL: empty */
@@ -139,7 +145,8 @@ void list_remove(struct host *h, enum host_list l, const struct connection *c);
 bool list_waiting(const struct host *h, enum host_list l);
 
 /* acl.c */
-/* Send a frame of a fixed channel.  @cost: octets that gattd gets back once it has left.  False: no room. */
+/* Send a frame of a fixed channel.  @cost: octets that gattd gets back once it has left; 0: signalling, which never has more
+ * than its own part of tx.  False: no room. */
 bool acl_send(struct host *h, const struct connection *c, uint16_t cid, struct bytes pdu, uint16_t cost);
 void acl_pump(struct host *h);
 bool acl_can_pump(const struct host *h);
@@ -153,6 +160,8 @@ void on_hci_acl(struct host *h, struct bytes packet);
 void acl_replay_early(struct host *h, const struct connection *c);
 void acl_on_time(struct host *h);			/* early data that nobody claimed */
 void acl_forget_early(struct host *h);
+/* That connection is over: what came for it, or comes late, is not the next one's. */
+void acl_handle_ended(struct host *h, uint16_t handle);
 
 /* signalling.c: one C-frame of the LE signalling channel. */
 void on_l2cap_signalling(struct host *h, const struct connection *c, struct bytes frame);

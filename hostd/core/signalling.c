@@ -51,12 +51,12 @@ static int on_connection_parameter_update_request(struct signal *s, const struct
 
 	if (s->c->role != ROLE_CENTRAL)
 		return REJECT + L2CAP_REJECT_NOT_UNDERSTOOD;
+	/* What the controller could not be asked for is not accepted. */
+	bad = bad || !HCI_SEND(s->h, LE_CONNECTION_UPDATE, le_connection_update, s->c->handle, m->interval_min, m->interval_max,
+	    m->latency, m->timeout, 0, 0);
 	l2cap_connection_parameter_update_response_encode(&(struct l2cap_connection_parameter_update_response){
 	    bad ? L2CAP_PARAMETERS_REJECTED : L2CAP_PARAMETERS_ACCEPTED }, &w);
 	answer(s, L2CAP_CONNECTION_PARAMETER_UPDATE_RESPONSE, &w);
-	if (!bad)
-		HCI_SEND(s->h, LE_CONNECTION_UPDATE, le_connection_update, s->c->handle, m->interval_min, m->interval_max,
-		    m->latency, m->timeout, 0, 0);
 	return ANSWERED;
 }
 /* 4.6: no channel of ours has that identifier. */

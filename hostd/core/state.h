@@ -1,7 +1,10 @@
 /* hostd/core/state.h - everything that hostd remembers from one record to the next.
  *
  * No padding (its octets would be nobody's), ids instead of pointers, loose octets (queues) last.  What is touched for each
- * packet (flow, connection) is apart from what is not (controller, settings). */
+ * packet (flow, connection) is apart from what is not (controller, settings).
+ *
+ * Memory: a connection takes CONNECTION_OCTETS, 21.1 KiB, whether it is there or not: 256 of them 5.3 MiB.  16 KiB of them are
+ * `hold`, 4 KiB `tx`.  The undo log is mapped at twice that besides; of it, only what one step edits is ever touched. */
 #pragma once
 #include "shm/step.h"
 
@@ -20,11 +23,17 @@ enum connection_state {
 };
 enum rx_state { RX_IDLE, RX_ASSEMBLING, RX_SKIPPING };	/* skipping: the rest of a PDU that was dropped */
 enum advertiser_state { ADVERTISER_OFF, ADVERTISER_ON };
+enum due {
+	DUE_KEY_REPLY = 1, DUE_PARAMETER_REPLY = 2,	/* to the controller: the command queue had no room for it */
+	DUE_END = 4,			/* to gattd: its end, before it is gone from the air */
+};
 enum host_list { LIST_READY, LIST_WORK, HOST_LISTS };	/* with fragments to send; with something to do on time */
 
 enum {
 	TX_OCTETS = 4096, RX_OCTETS = 1024, HOLD_OCTETS = 16384, QUEUE_OCTETS = 1024, NOTICE_OCTETS = 2048,
 	PENDING_COMMANDS = 4, EARLY_SLOTS = 8, EARLY_OCTETS = 256, KEPT_SLOTS = 64, HANDLE_SLOTS = 64,
+	HANDLES = 0x0F00,
+	CONNECTION_OCTETS = 21632,	/* in the arena, with its slot's head */
 };
 
 #pragma GCC diagnostic push
@@ -51,7 +60,7 @@ struct radio {				/* one: how far we are with the controller and our neighbours 
 	uint8_t reason;			/* HOST_SWEEPING: why connections end */
 	uint8_t transport_down, configured, up_lost, down_lost;
 	uint8_t todo;			/* host_advance has something to look at */
-	uint8_t shedding;		/* there are connections that are CONNECTION_UNWANTED, or that gattd does not know */
+	uint8_t shedding;		/* some are unwanted, unknown to gattd, or owed a reply, or handles are refused */
 	uint8_t ready_told;
 	uint32_t next_kept;		/* slot of `kept` that the next request takes */
 };
@@ -97,8 +106,15 @@ struct flow {				/* one: ACL credits, and who has work */
 	uint32_t credits, total;	/* packets that the controller has room for now, and at most */
 	uint16_t acl_length, live;	/* octets in a fragment; connections that are not ENDED */
 	uint32_t early_order;
+	uint16_t closing, zero[3];	/* connections that are DISCONNECTING */
 };
-struct handles { struct connection_id by_low[HANDLE_SLOTS]; };	/* one: by the low bits of a handle; a hint */
+struct former { uint64_t until_ns; uint16_t handle, zero[3]; };
+struct handles {			/* one; by_low and former: by the low bits of a handle */
+	struct connection_id by_low[HANDLE_SLOTS];	/* a hint */
+	struct former former[HANDLE_SLOTS];	/* its connection ended a moment ago: data for it is that one's, until then */
+	uint64_t refused;			/* how many bits are set in: */
+	uint8_t refused_bits[HANDLES / 8];	/* by handle: no slot for it, and its Disconnect is not queued yet */
+};
 struct notices {			/* one: what the supervisor is still to be told */
 	struct fifo out;		/* length 16, body of RECORD_NOTICE */
 	uint8_t out_octets[NOTICE_OCTETS];
@@ -109,17 +125,22 @@ struct connection {
 	uint32_t window;		/* octets that gattd still takes */
 	uint32_t owed;			/* octets of its own window that gattd is to get back */
 	uint32_t outstanding;		/* packets that the controller has not completed */
-	uint32_t life;			/* radio.down_life of the gattd that was told of it */
+	uint32_t life;			/* radio.down_life of the gattd that was told of it; 0: none knows it */
 	uint16_t handle;
 	uint16_t tx_left, tx_cost;	/* of the PDU that is being cut: octets left; what its end gives back to gattd */
+	uint16_t tx_own;		/* octets in tx that are signalling: those that no window bounds */
 	uint16_t rx_need;		/* octets of the frame being put together; 0: not known yet */
+	uint16_t asked[4];		/* DUE_PARAMETER_REPLY: interval min and max, latency, timeout */
 	uint8_t on[HOST_LISTS];
 	uint8_t state, rx_state;
 	uint8_t reason, role, peer_type, peer[6], own_type, own[6];
-	uint8_t encrypted, zero[3];
+	uint8_t encrypted;
+	uint8_t due;			/* enum due */
+	uint8_t zero[8];
 	struct fifo tx, rx, hold;	/* frames, with their L2CAP header; rx: one */
 	uint8_t tx_octets[TX_OCTETS], rx_octets[RX_OCTETS], hold_octets[HOLD_OCTETS];
 };
+_Static_assert((sizeof(struct arena_slot) + sizeof(struct connection) + 63) / 64 * 64 == CONNECTION_OCTETS, "said above");
 struct early {				/* data that came before its Connection Complete */
 	uint64_t deadline_ns;
 	uint32_t order;

@@ -28,7 +28,7 @@ void nest_sleep_ms(unsigned ms)
 /* ---- the keeper ---- */
 static void start(struct nest *n, struct nest_child *c)
 {
-	char notify[64];
+	char notify[sizeof "NOTIFY_SOCKET=" + sizeof c->shelf.address];
 	char *const argv[] = { CONTROL_STR(c->name), CONTROL_STR("--run-dir"), n->dir, CONTROL_STR("--log"),
 		CONTROL_STR(getenv("NEST_LOG") ? getenv("NEST_LOG") : "error"), n->config ? CONTROL_STR("--config") : NULL,
 		CONTROL_STR(n->config), NULL };

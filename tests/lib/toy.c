@@ -12,7 +12,7 @@ struct toy_id { uint32_t v; };
 struct toy {
 	uint64_t next_out, next_in, limit;
 	uint64_t errors, links, poisons, lost, configs;
-	uint64_t abort_now, ready;
+	uint64_t abort_now, flood;
 };
 #pragma GCC diagnostic pop
 #define TOY_STATE(ROW) STEP_STATE(ROW) ROW(toy, 1, LIMIT_NONE, sizeof(struct toy))
@@ -82,6 +82,9 @@ static void on_order(struct step *s, struct bytes value)
 	case 'W':
 		give(s, LINK_DOWN, RECORD_L2CAP_PDU, "spin", 4);
 		break;
+	case 'F':
+		edit(s)->flood = 1;
+		break;
 	case 'A':
 		edit(s)->abort_now = 1;
 		break;
@@ -149,13 +152,18 @@ static void on_link(struct step *s, unsigned l)
 		t->next_in = 0;
 }
 
+static bool may_send(const struct toy *t)
+{
+	return t->flood || (t->next_out < t->limit && t->next_out - t->next_in < WINDOW);
+}
+
 static void on_time(struct step *s)
 {
 	struct toy *t = edit(s);
 
 	if (t->abort_now)
 		abort();
-	for (unsigned i = 0; i < PER_ACT && t->next_out < t->limit && t->next_out - t->next_in < WINDOW; i++)
+	for (unsigned i = 0; i < PER_ACT && may_send(t); i++)
 		give_number(s, LINK_DOWN, t->next_out++);
 }
 
@@ -163,8 +171,7 @@ static uint64_t deadline(const struct step *s)
 {
 	const struct toy *t = view(s);
 
-	return t->abort_now || (step_linked(s, LINK_DOWN) && t->next_out < t->limit && t->next_out - t->next_in < WINDOW) ?
-	    0 : DEADLINE_NONE;
+	return t->abort_now || (step_linked(s, LINK_DOWN) && may_send(t)) ? 0 : DEADLINE_NONE;
 }
 
 static void on_poison(struct step *s, unsigned l, const struct record *r, enum core_rung rung)

@@ -3,7 +3,8 @@
  * Each counts what did not come in order: a record lost or doubled anywhere shows as an error, over any number of deaths.
  * A request with verb gatt_set is an order to toyup, by the first octet of its value:
  *   L u64le   send on until that number           P   send a record that aborts the one who takes it
- *   W         send one that makes it spin         A   abort now, in on_time */
+ *   W         send one that makes it spin         A   abort now, in on_time
+ *   F         send for ever, as much as the ring takes */
 #pragma once
 #include <stdbool.h>
 #include "runtime/program.h"

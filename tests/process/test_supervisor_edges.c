@@ -16,6 +16,7 @@
 #include <cmocka.h>
 #include "proto/control.h"
 #include "proto/control_socket.h"
+#include "runtime/ledger.h"
 #include "shm/ring.h"
 #include "tests/lib/nest.h"
 #include "tests/lib/toy.h"
@@ -101,6 +102,41 @@ static void a_ring_that_lies_is_refused_and_made_anew(void **state)
 	nest_close(&n);
 }
 
+/* It would start lying again each time: it comes back later and later, and at the end no more. */
+static void a_worker_that_goes_on_lying_is_given_up(void **state)
+{
+	static struct nest n;
+	struct ring_region *at;
+	unsigned lies = 0;
+	int fd;
+
+	(void)state;
+	nest_open(&n, both);
+	nest_wait_ready(&n);
+	for (unsigned ms = 0; ms < 30000 && !n.child[UP].gone; ms += 5) {
+		fd = nest_held_fd(&n, UP, "sup.worker");	/* as an owned worker would: into its own region */
+		at = fd < 0 ? MAP_FAILED : mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		if (fd >= 0)
+			close(fd);
+		fd = nest_held_fd(&n, UP, "sup.bell");
+		if (at != MAP_FAILED && fd >= 0 && atomic_load(&at->tail.pos) && atomic_load(&at->tail.pos) % 8 == 0) {
+			atomic_store(&at->tail.pos, atomic_load(&at->tail.pos) + 1);
+			assert_int_equal(write(fd, &(uint64_t){ 1 }, 8), 8);
+			lies++;
+		}
+		if (at != MAP_FAILED)
+			munmap(at, 4096);
+		if (fd >= 0)
+			close(fd);
+		nest_sleep_ms(5);
+	}
+	assert_true(n.child[UP].gone);
+	assert_int_equal(n.child[UP].code, 1);
+	assert_in_range(lies, 10, 100);
+	n.child[UP].code = 0;			/* as it should be */
+	nest_close(&n);
+}
+
 static void a_strike_without_a_record_leads_to_a_cold_start(void **state)
 {
 	static struct nest n;
@@ -137,13 +173,90 @@ static void an_absent_neighbour_is_given_up_after_ten_seconds(void **state)
 	assert_true(nest_status(&n, UP, &st));
 	assert_string_equal(st.state, "waiting");
 	assert_int_equal(report(&n, UP).lost, 0);
-	nest_sleep_ms(10300);
-	r = report(&n, UP);
+	assert_true(nest_order(&n, UP, "F", 1));	/* the ring to nobody is full, and the core waits for room in it */
+	nest_sleep_ms(200);
+	assert_true(nest_status(&n, UP, &st));
+	assert_int_equal(st.core.len, 0);
+	nest_sleep_ms(9000);
+	r = report(&n, UP);			/* now it waits no longer */
 	assert_int_equal(r.lost, 1);
 	assert_true(nest_status(&n, UP, &st));
 	assert_int_equal(st.restarts, 0);
+	kill((pid_t)st.worker_pid, SIGKILL);	/* and neither does a worker that is started while it is lost */
+	nest_sleep_ms(100);
+	assert_int_equal(report(&n, UP).lost, 1);
 	snprintf(path, sizeof path, "%s/toydown.sock", n.dir);
 	unlink(path);				/* its owner had no time to */
+	nest_close(&n);
+}
+
+static struct ledger *ledger_of(struct nest *n, unsigned child)
+{
+	int fd = nest_held_fd(n, child, "ledger");
+	struct ledger *l = mmap(NULL, sizeof *l, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	assert_true(l != MAP_FAILED);
+	close(fd);
+	return l;
+}
+
+static void kill_supervisor(struct nest *n, unsigned child)
+{
+	unsigned starts = n->child[child].starts;
+
+	kill(n->child[child].pid, SIGKILL);
+	for (unsigned i = 0; i < 1000 && n->child[child].starts == starts; i++)
+		nest_sleep_ms(5);
+	assert_int_equal(n->child[child].starts, starts + 1);
+}
+
+/* Killed after it had noted that the neighbour is given up, and before it said so. */
+static void a_loss_that_was_noted_is_told_by_the_next_life(void **state)
+{
+	static struct nest n;
+	struct ledger *l;
+	char path[128];
+
+	(void)state;
+	nest_open(&n, both);
+	nest_wait_ready(&n);
+	load_and_expect(&n, 1000);
+	n.child[DOWN].wanted = false;
+	kill(n.child[DOWN].pid, SIGKILL);
+	nest_sleep_ms(200);
+	l = ledger_of(&n, UP);
+	l->link[LINK_DOWN].lost = 1;
+	kill_supervisor(&n, UP);
+	for (unsigned i = 0; i < 200 && !report(&n, UP).lost; i++)
+		nest_sleep_ms(5);
+	assert_int_equal(report(&n, UP).lost, 1);
+	munmap(l, sizeof *l);
+	snprintf(path, sizeof path, "%s/toydown.sock", n.dir);
+	unlink(path);
+	nest_close(&n);
+}
+
+/* Killed while it made the small link anew: its descriptors do not count, and all else goes on. */
+static void a_small_link_that_is_not_whole_is_made_anew(void **state)
+{
+	static struct nest n;
+	struct nest_status st;
+	struct ledger *l;
+
+	(void)state;
+	nest_open(&n, both);
+	nest_wait_ready(&n);
+	load_and_expect(&n, 1000);
+	l = ledger_of(&n, UP);
+	l->link[LINK_SUPERVISOR].generation = 0;
+	kill_supervisor(&n, UP);
+	load_and_expect(&n, 20000);
+	assert_true(nest_status(&n, UP, &st));
+	assert_int_equal(st.generation, 1);
+	assert_int_equal(st.restarts, 1);
+	assert_int_equal(l->link[LINK_SUPERVISOR].generation, 2);
+	assert_int_equal(report(&n, UP).links, 1);
+	munmap(l, sizeof *l);
 	nest_close(&n);
 }
 
@@ -324,8 +437,11 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_ring_that_lies_is_refused_and_made_anew),
+		cmocka_unit_test(a_worker_that_goes_on_lying_is_given_up),
 		cmocka_unit_test(a_strike_without_a_record_leads_to_a_cold_start),
 		cmocka_unit_test(an_absent_neighbour_is_given_up_after_ten_seconds),
+		cmocka_unit_test(a_loss_that_was_noted_is_told_by_the_next_life),
+		cmocka_unit_test(a_small_link_that_is_not_whole_is_made_anew),
 		cmocka_unit_test(idle_is_no_wake_up_at_all),
 		cmocka_unit_test(clients_that_lie_or_do_not_read_lose_their_link_only),
 		cmocka_unit_test(live_keys_are_read_again_by_sighup),

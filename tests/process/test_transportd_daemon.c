@@ -151,7 +151,10 @@ static void a_transport_that_cannot_be_opened_is_named_and_nothing_is_left(void 
 
 	start(g, "bogus:1");
 	assert_int_equal(ended(g), 1);
-	assert_int_equal(log_has(g, "transport \"bogus:1\": \"bogus\" is no kind of transport"), 1);
+	assert_int_equal(log_has(g, "transport \\\"bogus:1\\\": \\\"bogus\\\" is no kind of transport"), 1);
+	start(g, "bogus:1\ntransportd: error forged");	/* what a user names is never a line of its own */
+	assert_int_equal(ended(g), 1);
+	assert_int_equal(log_has(g, "bogus:1\\x0Atransportd: error forged"), 1);
 	start(g, "unix:/nowhere/at/all");
 	assert_int_equal(ended(g), 1);
 	assert_int_equal(log_has(g, "cannot connect to /nowhere/at/all: No such file or directory"), 1);

@@ -383,6 +383,29 @@ static void test_queue_keeps_order_and_fds(void **state)
 	pair_close(&p);
 }
 
+static int on_hello_again(void *self, struct control_in *in, const Hello *m)
+{
+	struct pair *p = self;
+
+	(void)in; (void)m;
+	p->seen.hellos++;
+	return control_hello(&p->a, "hostd", 0);
+}
+
+/* Who sends without an end does not keep us from everybody else. */
+static void test_a_turn_is_bounded(void **state)
+{
+	static const struct control_handlers again = { .on_hello = on_hello_again };
+	struct pair p;
+
+	(void)state;
+	pair_open(&p);
+	assert_int_equal(control_hello(&p.a, "hostd", 0), 0);
+	assert_int_equal(control_receive_all(&p.b, &again, &p), 0);
+	assert_int_equal(p.seen.hellos, CONTROL_TURN);
+	pair_close(&p);
+}
+
 static void test_wait(void **state)
 {
 	struct pair p;
@@ -426,6 +449,7 @@ int main(void)
 		cmocka_unit_test(test_fds_arrive_once),
 		cmocka_unit_test(test_reader_that_does_not_read_loses_its_link),
 		cmocka_unit_test(test_queue_keeps_order_and_fds),
+		cmocka_unit_test(test_a_turn_is_bounded),
 		cmocka_unit_test(test_wait),
 		cmocka_unit_test(test_only_seqpacket),
 	};

@@ -8,7 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <signal.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -132,12 +134,52 @@ static void test_who_may_talk(void **state)
 	assert_int_equal(verdict(61912, 61910, NULL, 0, &group), -EPERM);
 }
 
+/* A listener of another uid in the place of one of ours. */
+static void test_whom_we_dial(void **state)
+{
+	int l = control_listen(path, (gid_t)CONTROL_GROUP_NONE), fd = control_dial_own(path), ready[2];
+	char c;
+	pid_t child;
+
+	(void)state;
+	assert_true(l >= 0 && fd >= 0);
+	close(fd);
+	close(l);
+	assert_int_equal(control_dial_own(path), -ECONNREFUSED);
+	if (geteuid() != 0) {
+		print_message("other uids can be taken by root only\n");
+		skip();
+	}
+	unlink(path);
+	assert_int_equal(pipe(ready), 0);
+	child = fork();
+	if (child == 0) {
+		struct sockaddr_un at = { .sun_family = AF_UNIX };
+		int s = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+
+		strcpy(at.sun_path, path);
+		if (bind(s, (struct sockaddr *)&at, sizeof at) || setresuid(61910, 61910, 61910) || listen(s, 1) || write(ready[1], "x", 1) != 1)
+			_exit(1);
+		pause();
+	}
+	assert_int_equal(read(ready[0], &c, 1), 1);
+	assert_int_equal(control_dial_own(path), -EPERM);
+	fd = control_dial(path);
+	assert_true(fd >= 0);
+	close(fd);
+	kill(child, SIGKILL);
+	assert_int_equal(waitpid(child, NULL, 0), child);
+	close(ready[0]);
+	close(ready[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_listen_dial_accept, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_what_is_no_socket_stays, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_who_may_talk, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_whom_we_dial, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -263,6 +263,7 @@ static void test_cold_and_live(void **state)
 		"{ \"keystore\": \"k\" }",
 		"{ \"irk\": \"00000000000000000000000000000001\" }",
 		"{ \"trefoil\": { \"limits\": { \"connections\": 9 } } }",
+		"{ \"trefoil\": { \"isolation\": { \"uids\": { \"hostd\": 9 } } } }",
 		"{ \"trefoil\": { \"limits\": { \"mtu\": 100 } } }",
 		"{ \"gatt_services\": [ { \"uuid\": \"1234\" } ] }",
 		"{ \"gatt_services\": [ { \"uuid\": \"1235\" } ] }",
@@ -275,6 +276,7 @@ static void test_cold_and_live(void **state)
 	static const char *const live[] = {
 		"{ \"advertising_data\": \"020106\" }", "{ \"scan_response_data\": \"020106\" }",
 		"{ \"advertising_interval\": 20 }",
+		"{ \"trefoil\": { \"isolation\": { \"group\": 9 } } }", "{ \"trefoil\": { \"isolation\": { \"operators\": [ 9 ] } } }",
 		"{ \"trefoil\": { \"advertise\": false } }", "{ \"trefoil\": { \"log_level\": \"debug\" } }",
 	};
 	uint64_t seen[ARRAY_LEN(cold) + 1] = { hash_of("{}") };

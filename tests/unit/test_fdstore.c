@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -171,6 +172,107 @@ static void a_child_finds_them_by_name(void **state)
 	close(two);
 }
 
+/* A child that only logs has nothing of the terminal of whoever started us. */
+static void a_child_without_terminal_reads_and_writes_nothing(void **state)
+{
+	char *const argv[] = { (char *)"test_fdstore", (char *)"--null", NULL };
+	int given = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), pidfd, status;
+	struct spawn s = { .path = "/proc/self/exe", .argv = argv, .fds = &given, .fd_count = 1, .no_terminal = true };
+	uint64_t got = 0;
+	pid_t pid;
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(spawn_child(&s, &pid, &pidfd), 0);
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_true(WIFEXITED(status));
+		assert_int_equal(WEXITSTATUS(status), s.no_terminal ? 0 : 1);
+		close(pidfd);
+		s.no_terminal = false;
+	}
+	assert_int_equal(read(given, &got, sizeof got), sizeof got);
+	assert_int_equal(got, 2);
+	close(given);
+}
+
+/* 0: input and output are the null device, and descriptor 3 is what was given. */
+static int null_child(void)
+{
+	struct stat null, in, out, err;
+	uint64_t one = 1;
+
+	if (stat("/dev/null", &null) || fstat(0, &in) || fstat(1, &out) || fstat(2, &err) || write(3, &one, 8) != 8)
+		return 2;
+	return in.st_rdev != null.st_rdev || out.st_rdev != null.st_rdev;
+}
+
+/* By a path: only its own user can send to it, and it goes with the shelf. */
+static void a_shelf_with_a_path(void **state)
+{
+	char path[64], dir[] = P_tmpdir "/shelf.XXXXXX";
+	struct fdshelf shelf, second;
+	struct fdstore store;
+	struct stat st;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof path, "%s/notify-hostd.sock", dir);
+	assert_int_equal(fdshelf_open_at(&shelf, "relative"), -EINVAL);
+	assert_int_equal(fdshelf_open_at(&shelf, path), 0);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+	assert_string_equal(shelf.address, path);
+	close(shelf.fd);				/* killed: its file stays */
+	assert_int_equal(fdshelf_open_at(&second, path), 0);
+	fdshelf_expect(&second, getpid());
+	setenv("NOTIFY_SOCKET", second.address, 1);
+	assert_int_equal(fdstore_open(&store), 0);
+	unsetenv("NOTIFY_SOCKET");
+	assert_int_equal(fdstore_put(&store, "arena", 2), 0);
+	assert_int_equal(fdshelf_receive(&second), 0);
+	assert_int_equal(second.held.count, 1);
+	fdstore_close(&store);
+	fdshelf_close(&second);
+	assert_int_equal(stat(path, &st), -1);
+	assert_int_equal(rmdir(dir), 0);
+}
+
+static void *flood(void *arg)
+{
+	struct fdstore *store = ((void **)arg)[0];
+	_Atomic bool *stop = ((void **)arg)[1];
+
+	while (!*stop)
+		fdstore_tell(store, "FDSTORE=1\nFDNAME=mine");
+	return NULL;
+}
+
+/* Anybody may send to an abstract name: it is not believed, and keeps us from nothing. */
+static void who_sends_without_an_end_is_left_after_a_while(void **state)
+{
+	struct fdshelf shelf;
+	struct fdstore store;
+	_Atomic bool stop = false;
+	void *arg[] = { &store, &stop };
+	pthread_t t;
+
+	(void)state;
+	store_open(&shelf, &store);
+	fdshelf_expect(&shelf, getpid() + 1);
+	assert_int_equal(pthread_create(&t, NULL, flood, arg), 0);
+	for (unsigned i = 0; i < 20; i++) {
+		unsigned long before = shelf.refused;
+
+		assert_int_equal(fdshelf_receive(&shelf), 0);
+		assert_in_range(shelf.refused - before, 0, FDSHELF_TURN);
+	}
+	stop = true;
+	while (pthread_tryjoin_np(t, NULL))	/* it may wait for room */
+		fdshelf_receive(&shelf);
+	fdstore_close(&store);
+	fdshelf_close(&shelf);
+}
+
 static int child(void)
 {
 	struct fd_set_named set;
@@ -220,9 +322,14 @@ int main(int argc, char **argv)
 		cmocka_unit_test(without_anybody_above_it_does_nothing),
 		cmocka_unit_test(a_child_finds_them_by_name),
 		cmocka_unit_test(a_worker_is_gone_before_its_successor_comes),
+		cmocka_unit_test(a_child_without_terminal_reads_and_writes_nothing),
+		cmocka_unit_test(a_shelf_with_a_path),
+		cmocka_unit_test(who_sends_without_an_end_is_left_after_a_while),
 	};
 
 	if (argc > 1 && !strcmp(argv[1], "--child"))
 		return child();
+	if (argc > 1 && !strcmp(argv[1], "--null"))
+		return null_child();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -339,6 +339,38 @@ static void test_early_data(void **state)
 	world_free(w);
 }
 
+/* Data that comes late, for a connection that ended, is not the next one's with that handle: that may be another peer. */
+static void test_late_data(void **state)
+{
+	struct world *w = world_up(1);
+
+	(void)state;
+	connected(w, 0x40);
+	world_disconnect(w, 0x40, 0x13);
+	world_acl(w, 0x40, S, BYTES_OF(3, 0, 4, 0, 0x52, 1, 0));
+	assert_int_equal(rig_counter(&w->rig, "early_dropped"), 1);
+	w->down_seen = 0;
+	world_connect(w, 0x40);
+	assert_int_equal(world_told_count(w, RECORD_L2CAP_PDU), 0);
+	world_acl(w, 0x41, S, BYTES_OF(3, 0, 4, 0, 0x52, 2, 0));
+	world_connect(w, 0x41);					/* no slot: its data is nobody's */
+	world_disconnect(w, 0x41, 0x16);
+	world_acl(w, 0x41, S, BYTES_OF(3, 0, 4, 0, 0x52, 3, 0));
+	assert_int_equal(rig_counter(&w->rig, "early_dropped"), 3);
+	assert_int_equal(arena_live(&w->rig.arena, POOL_early), 0);
+	world_disconnect(w, 0x40, 0x13);
+	world_acl(w, 0x80, S, BYTES_OF(3, 0, 4, 0, 0x0A, 4, 0));	/* another's, with the same low bits */
+	rig_sleep(&w->rig, EARLY_DEADLINE_NS / 2);
+	world_connect(w, 0x80);
+	assert_int_equal(world_told_count(w, RECORD_L2CAP_PDU), 1);
+	world_disconnect(w, 0x80, 0x13);
+	rig_sleep(&w->rig, EARLY_DEADLINE_NS);			/* what comes now is early, not late */
+	world_acl(w, 0x80, S, BYTES_OF(3, 0, 4, 0, 0x0A, 5, 0));
+	world_connect(w, 0x80);
+	assert_int_equal(world_told_count(w, RECORD_L2CAP_PDU), 2);
+	world_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -352,6 +384,7 @@ int main(void)
 		cmocka_unit_test(test_every_split),
 		cmocka_unit_test(test_lying_packets),
 		cmocka_unit_test(test_early_data),
+		cmocka_unit_test(test_late_data),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -372,6 +372,35 @@ static void test_poison(void **state)
 	world_free(w);
 }
 
+/* Data that kills ends the connection whose handle transportd wrote into the header: handle 0, too, and nobody else's. */
+static void test_poisonous_data_ends_its_connection(void **state)
+{
+	struct record acl = { .kind = RECORD_HCI_ACL, .index = 0, .generation = 1 };
+	struct world *w = world_up(3);
+
+	(void)state;
+	world_connect(w, 0x000);
+	world_connect(w, 0x041);
+	hostd_core.on_poison(&w->rig.step, LINK_UP, &acl, RUNG_SKIP_RECORD);
+	world_run(w);
+	assert_int_equal(world_count(w, HCI_COMMAND_DISCONNECT), 1);
+	assert_int_equal(world_told_count(w, RECORD_DISCONNECTED), 0);	/* once the controller says so */
+	hostd_core.on_poison(&w->rig.step, LINK_UP, &acl, RUNG_RESET_CONNECTION);
+	world_run(w);
+	assert_int_equal(world_told_count(w, RECORD_DISCONNECTED), 1);	/* now its state is forgotten */
+	acl.index = 0x41;
+	hostd_core.on_poison(&w->rig.step, LINK_UP, &acl, RUNG_RESET_CONNECTION);
+	world_run(w);
+	assert_int_equal(world_count(w, HCI_COMMAND_DISCONNECT), 2);
+	assert_int_equal(world_told_count(w, RECORD_DISCONNECTED), 2);
+	acl.index = 0x42;			/* nobody's: nothing to end */
+	hostd_core.on_poison(&w->rig.step, LINK_UP, &acl, RUNG_SKIP_RECORD);
+	world_run(w);
+	assert_int_equal(world_count(w, HCI_COMMAND_DISCONNECT), 2);
+	assert_int_equal(world_count(w, HCI_COMMAND_RESET), 0);
+	world_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -388,6 +417,7 @@ int main(void)
 		cmocka_unit_test(test_role_central),
 		cmocka_unit_test(test_killed_or_not),
 		cmocka_unit_test(test_poison),
+		cmocka_unit_test(test_poisonous_data_ends_its_connection),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -219,6 +219,89 @@ static void test_a_link_given_up_stops_nobody(void **state)
 	step_commit(&b.step);
 	close_bench(&b);
 }
+static void test_renewed(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	open_bench(&b);
+	begin(&b, 0x1FFFF, 1);
+	feed(&b, RECORD_CONNECTED, 4);
+	take_one(&b);
+	step_commit(&b.step);
+	assert_false(step_renewed(&b.step, LINK_UP, 0xFFFF));	/* it is the one that was named */
+	assert_true(step_renewed(&b.step, LINK_UP, 0xFFFE));
+	assert_false(step_renewed(&b.step, LINK_UP, 0));	/* 0x20000 is still to come */
+	assert_true(step_renewed(&b.step, LINK_DOWN, 0xFFFF));
+	close_bench(&b);
+}
+/* Half of a ring is enough for any reserve: a producer that was woken finds room. */
+static void test_what_fits_a_ring(void **state)
+{
+	struct core c = mill_core;
+
+	(void)state;
+	memset(c.reserve, 0, sizeof c.reserve);
+	memset(c.act, 0, sizeof c.act);
+	c.reserve[LINK_DOWN][LINK_UP] = RING * 3 / 16;
+	assert_true(step_fits(&c, LINK_UP, RING));
+	c.reserve[LINK_DOWN][LINK_UP]++;
+	assert_false(step_fits(&c, LINK_UP, RING));
+	assert_true(step_fits(&c, LINK_DOWN, RING));
+	c.act[LINK_DOWN] = RING / 4;
+	assert_true(step_fits(&c, LINK_DOWN, RING));
+	c.act[LINK_DOWN]++;
+	assert_false(step_fits(&c, LINK_DOWN, RING));
+}
+/* The log has to take what the commit itself puts into it, too. */
+static void test_the_log_takes_the_positions_too(void **state)
+{
+	struct core c = mill_core;
+	struct bench b;
+
+	(void)state;
+	open_bench(&b);
+	begin(&b, 1, 1);
+	assert_true(step_may_act(&b.step));
+	step_commit(&b.step);
+	b.step.core = &c;
+	c.undo = arena_log_room(&b.arena);
+	assert_false(step_may_act(&b.step));
+	assert_int_equal(step_full_link(&b.step), STEP_LINKS);
+	c.undo -= (uint32_t)sizeof(struct positions) + 32;
+	assert_true(step_may_act(&b.step));
+	close_bench(&b);
+}
+/* What a producer waits for that is told lies: sleep, not look again for ever. */
+static void test_a_head_that_lies_lets_sleep(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	open_bench(&b);
+	while (ring_reserve(&b.feed, 100))
+		ring_push(&b.feed, (struct record){ .len = 100, .kind = RECORD_CREDIT });
+	ring_publish(&b.feed);
+	atomic_store(&b.ours[LINK_UP]->head.pos, b.feed.at - 1);
+	assert_true(ring_sleep_full(&b.feed));
+	atomic_store(&b.ours[LINK_UP]->head.pos, b.feed.at);
+	assert_false(ring_sleep_full(&b.feed));
+	close_bench(&b);
+}
+/* A link of which the core has not heard is not shown: nothing of it is committed. */
+static void test_a_fresh_link_is_not_published(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	open_bench(&b);
+	begin(&b, 1, 1);
+	b.step.link[LINK_UP].out.at += 64;
+	step_count(&b.step, 1, 1);
+	step_commit(&b.step);
+	assert_int_equal(atomic_load(&b.ours[LINK_UP]->tail.pos), 0);
+	close_bench(&b);
+}
 static void test_a_ring_that_lies_is_used_no_more(void **state)
 {
 	struct bench b;
@@ -266,6 +349,11 @@ int main(void)
 		cmocka_unit_test(test_positions_come_back),
 		cmocka_unit_test(test_new_generation_begins_at_zero_and_is_told),
 		cmocka_unit_test(test_a_link_given_up_stops_nobody),
+		cmocka_unit_test(test_renewed),
+		cmocka_unit_test(test_what_fits_a_ring),
+		cmocka_unit_test(test_the_log_takes_the_positions_too),
+		cmocka_unit_test(test_a_head_that_lies_lets_sleep),
+		cmocka_unit_test(test_a_fresh_link_is_not_published),
 		cmocka_unit_test(test_a_ring_that_lies_is_used_no_more),
 		cmocka_unit_test(test_counters_are_shown),
 	};

@@ -101,6 +101,32 @@ static void the_connection_of_a_quarantine_starts_higher(void **state)
 	assert_int_equal(strikes_add(&s, &f), STRIKE_SKIP);	/* another connection starts at the bottom */
 }
 
+/* transportd names data by its handle, generation 1: handle 0 is a connection, and another link's 0x40 is not this one's. */
+static void data_of_the_controller_climbs_by_its_handle(void **state)
+{
+	struct strikes s = { 0 };
+	struct flight f = at(LINK_UP, 4096, 4160, 4096);
+
+	(void)state;
+	f.header = record_word((struct record){ .kind = RECORD_HCI_ACL, .index = 0, .generation = 1 });
+	assert_int_equal(strikes_add(&s, &f), STRIKE_RETRY);
+	assert_int_equal(strikes_add(&s, &f), STRIKE_SKIP);
+	f.position = 8000, f.furthest[LINK_UP] = 8064, f.consumed[LINK_UP] = 8000;
+	assert_int_equal(strikes_add(&s, &f), STRIKE_RETRY);
+	assert_int_equal(strikes_add(&s, &f), STRIKE_RESET);
+	f.position = 9000, f.furthest[LINK_UP] = 9064, f.consumed[LINK_UP] = 9000;
+	assert_int_equal(strikes_add(&s, &f), STRIKE_RETRY);
+	assert_int_equal(strikes_add(&s, &f), STRIKE_COLD);
+	s = (struct strikes){ 0 };
+	strikes_add(&s, &f);
+	assert_int_equal(strikes_add(&s, &f), STRIKE_SKIP);
+	f = at(LINK_DOWN, 640, 704, 640);
+	f.consumed[LINK_UP] = 9064;
+	f.header = record_word((struct record){ .kind = RECORD_L2CAP_PDU, .index = 0, .generation = 1 });
+	assert_int_equal(strikes_add(&s, &f), STRIKE_RETRY);
+	assert_int_equal(strikes_add(&s, &f), STRIKE_SKIP);
+}
+
 static void a_death_without_a_record_leads_to_the_cold_start(void **state)
 {
 	struct strikes s = { 0 };
@@ -125,8 +151,10 @@ static void a_new_generation_voids_positions(void **state)
 	strikes_add(&s, &f);
 	strikes_link_new(&s, LINK_DOWN);
 	assert_int_equal(s.skip_link, LINK_UP + 1);
+	assert_int_equal(s.count, 2);
 	strikes_link_new(&s, LINK_UP);
 	assert_false(strikes_pending(&s));
+	assert_int_equal(strikes_add(&s, &f), STRIKE_RETRY);	/* a record of the new link is a first one */
 }
 
 int main(void)
@@ -137,6 +165,7 @@ int main(void)
 		cmocka_unit_test(the_second_strike_names_the_record),
 		cmocka_unit_test(getting_past_the_place_is_forgiven),
 		cmocka_unit_test(the_connection_of_a_quarantine_starts_higher),
+		cmocka_unit_test(data_of_the_controller_climbs_by_its_handle),
 		cmocka_unit_test(a_death_without_a_record_leads_to_the_cold_start),
 		cmocka_unit_test(a_new_generation_voids_positions),
 	};

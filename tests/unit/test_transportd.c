@@ -64,8 +64,12 @@ static void expect_state(struct rig *g, uint8_t state)
 }
 static void expect(struct rig *g, uint8_t kind, struct bytes body)
 {
+	bool data = kind != RECORD_HCI_EVENT;
+
 	assert_true(next(g));
 	assert_int_equal(g->h.kind, kind);
+	assert_int_equal(g->h.index, data ? (body.at[0] | body.at[1] << 8) & 0xFFF : 0);	/* whose it is, without a look at it */
+	assert_int_equal(g->h.generation, data);
 	assert_int_equal(g->h.len, body.len);
 	assert_memory_equal(g->buf, body.at, body.len);
 }
@@ -308,6 +312,22 @@ static void a_full_ring_stops_reading_and_loses_nothing(void **state)
 	assert_int_equal(line_worker_count(&g->k, LINE_advertising_dropped), 0);
 }
 
+/* Its ring was full when hostd was given up: the worker goes on without it. */
+static void a_full_ring_that_is_detached_is_looked_at_no_more(void **state)
+{
+	struct rig *g = *state;
+	static uint8_t s[400][105];
+
+	for (unsigned i = 0; i < ARRAY_LEN(s); i++)
+		memcpy(s[i], (const uint8_t[]){ 2, 0x40, 0x20, 100, 0 }, 5);
+	say(g, s, sizeof s);
+	settle(g);
+	assert_true(g->k.stream.ring_full);
+	step_detach(&g->k.step, LINK_DOWN);
+	settle(g);
+	assert_int_equal(line_of(&g->k.step)->state, LINE_UP);
+}
+
 static void advertising_reports_alone_are_dropped_when_the_ring_is_nearly_full(void **state)
 {
 	struct rig *g = *state;
@@ -468,6 +488,7 @@ int main(void)
 		UNIX(what_hostd_sends_to_an_ended_line_is_discarded_and_counted),
 		UNIX(two_restarts_tell_nothing_twice),
 		BOTH(a_full_ring_stops_reading_and_loses_nothing),
+		BOTH(a_full_ring_that_is_detached_is_looked_at_no_more),
 		UNIX(advertising_reports_alone_are_dropped_when_the_ring_is_nearly_full),
 		BOTH(a_controller_that_does_not_read_holds_hostd_back),
 		UNIX(a_window_that_cannot_be_told_ends_the_line),

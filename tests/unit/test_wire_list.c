@@ -136,6 +136,10 @@ static void test_completed_packets(void **state)
 			n++;
 		assert_int_equal(n, count < 2 ? count : 2);
 	}
+	assert_true(hci_completed_open(1, heap(OCTETS(0x40, 0xF0, 3, 0)), &list));	/* reserved bits are not the handle's */
+	assert_true(hci_completed_next(&list, &c));
+	assert_int_equal(c.handle, 0x040);
+	assert_int_equal(c.count, 3);
 	assert_false(hci_completed_open(2, heap(buf, 7), &list));
 	assert_true(hci_completed_open(0, heap(buf, 0), &list));
 }
