@@ -98,6 +98,8 @@ int on_att_exchange_mtu_request(struct gatt *g, const struct bearer *b, const st
 
 	if (b->mtu_exchanged)
 		return ATT_ERROR_REQUEST_NOT_SUPPORTED;
+	if (the_server(g)->spreads)	/* its room was judged with the MTU that it has */
+		return GATT_HOLD;
 	att_exchange_mtu_response_encode(&(struct att_exchange_mtu_response){ b->mtu_max },
 	    bearer_open(g, b, ATT_EXCHANGE_MTU_RESPONSE));
 	bearer_send(g, b);
@@ -110,12 +112,15 @@ int on_att_exchange_mtu_request(struct gatt *g, const struct bearer *b, const st
 /* 3.4.7.3 */
 int on_att_handle_value_confirmation(struct gatt *g, const struct bearer *b, const struct att_handle_value_confirmation *m)
 {
+	uint64_t was = b->confirm_ns;
+
 	(void)m;
-	if (!b->confirm_ns) {
+	if (!was) {
 		gatt_count(g, GATT_COUNT_unasked);
 		return 0;
 	}
 	bearer_edit(g->arena, b)->confirm_ns = 0;
+	timer_drop(g, was);
 	gatt_count(g, GATT_COUNT_confirmations);
 	if (fifo_len(b, due))
 		bearer_set_ready(g, b);

@@ -10,6 +10,8 @@ struct part { uint16_t handle, offset; struct bytes octets; };
 struct plan {
 	unsigned count;
 	struct { uint16_t number, len; } at[GATT_PREPARED_HANDLES];		/* attribute, and how long it will be */
+	unsigned echoes;
+	struct { uint16_t from; struct change change; } echo[GATT_PREPARED_HANDLES];	/* each target once */
 };
 
 /* The part `skip` octets behind the head of the queue, its octets into buf; false: that was the last. */
@@ -96,11 +98,23 @@ static int plan_make(struct gatt *g, const struct bearer *b, struct plan *p)
 	return 0;
 }
 
+/* Of several echoes to one target the last one is its value: all this is one change, and is told as one. */
+static void plan_echo(struct plan *p, uint16_t from, uint16_t target, uint16_t len)
+{
+	unsigned i = 0;
+
+	while (i < p->echoes && p->echo[i].change.target != target)
+		i++;
+	p->echoes = MAX(p->echoes, i + 1);
+	p->echo[i].from = from;
+	p->echo[i].change = (struct change){ target, len };
+}
+
 /* The echoes that the plan asks for; 0, GATT_HOLD, or an ATT error. */
-static int plan_echoes(struct gatt *g, const struct plan *p)
+static int plan_echoes(struct gatt *g, const struct bearer *b, struct plan *p)
 {
 	struct change c[GATT_PREPARED_HANDLES];
-	unsigned n = 0, octets = 0;
+	unsigned octets = 0;
 
 	for (unsigned i = 0; i < p->count; i++) {
 		const struct attribute *a = attribute_at(g, p->at[i].number);
@@ -111,12 +125,15 @@ static int plan_echoes(struct gatt *g, const struct plan *p)
 		g->failed_handle = a->handle;
 		if (p->at[i].len > echo->value_max)
 			return ATT_ERROR_INVALID_ATTRIBUTE_VALUE_LENGTH;
-		c[n++] = (struct change){ attribute_number(echo), p->at[i].len };
-		octets += p->at[i].len + 4u;
+		plan_echo(p, p->at[i].number, attribute_number(echo), p->at[i].len);
+	}
+	for (unsigned i = 0; i < p->echoes; i++) {
+		c[i] = p->echo[i].change;
+		octets += c[i].len + 4u;
 	}
 	if (octets > GATT_DUE_OCTETS)		/* more than a subscriber can ever have room for at once */
 		return ATT_ERROR_INSUFFICIENT_RESOURCES;
-	return change_fits(g, c, n, NULL) ? 0 : GATT_HOLD;
+	return change_fits(g, c, p->echoes, b->held_ns, NULL) ? 0 : GATT_HOLD;
 }
 
 static void part_write(struct gatt *g, const struct bearer *b, const struct part *part)
@@ -142,15 +159,11 @@ static void plan_carry_out(struct gatt *g, const struct bearer *b, const struct 
 
 	for (; part_at(b, skip, &part, buf); skip += HEAD + (uint32_t)part.octets.len)
 		part_write(g, b, &part);
-	for (unsigned i = 0; i < p->count; i++) {
-		const struct attribute *a = attribute_at(g, p->at[i].number);
-		const struct attribute *echo = a->echo ? attribute_find(g, a->echo) : NULL;
-		const struct value *v = value_at(g, p->at[i].number);
+	for (unsigned i = 0; i < p->echoes; i++) {
+		const struct value *v = value_at(g, p->echo[i].from);
 
-		if (!echo)
-			continue;
-		value_set(g, attribute_number(echo), (struct bytes){ v->at, v->len });
-		change_note(g, attribute_number(echo));
+		value_set(g, p->echo[i].change.target, (struct bytes){ v->at, v->len });
+		change_note(g, p->echo[i].change.target);
 	}
 }
 
@@ -164,7 +177,7 @@ int on_att_execute_write_request(struct gatt *g, const struct bearer *b, const s
 	if (req->flags) {
 		r = plan_make(g, b, &plan);
 		if (!r)
-			r = plan_echoes(g, &plan);
+			r = plan_echoes(g, b, &plan);
 		if (r == GATT_HOLD)
 			return r;
 		if (!r)

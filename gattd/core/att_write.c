@@ -33,15 +33,18 @@ int att_write(struct gatt *g, const struct bearer *b, const struct attribute *a,
 		return r;
 	if (a->kind == ATTRIBUTE_CCCD) {
 		r = att_cccd_check(a, value);
-		if (!r)
-			att_cccd_set(g, b, a, value);
-		return r;
+		if (r)
+			return r;
+		if (the_server(g)->spreads)	/* who is told of these was judged before */
+			return GATT_HOLD;
+		att_cccd_set(g, b, a, value);
+		return 0;
 	}
 	echo = a->echo ? attribute_find(g, a->echo) : NULL;
 	if (value.len > a->value_max || (echo && value.len > echo->value_max))
 		return ATT_ERROR_INVALID_ATTRIBUTE_VALUE_LENGTH;
 	change = (struct change){ echo ? attribute_number(echo) : 0, (uint16_t)value.len };
-	if (!change_fits(g, &change, echo ? 1 : 0, NULL))
+	if (!change_fits(g, &change, echo ? 1 : 0, b->held_ns, NULL))
 		return GATT_HOLD;
 	value_set(g, attribute_number(a), value);
 	if (echo) {

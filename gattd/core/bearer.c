@@ -44,14 +44,17 @@ void bearer_set_ready(struct gatt *g, const struct bearer *b)
 void bearer_drop(struct gatt *g, const struct bearer *b)
 {
 	struct server *s = server_change(g);
+	uint64_t confirm_ns = b->confirm_ns, held_ns = b->held_ns;
 
 	mask_clear(s->live, b->index);
 	mask_clear(s->ready, b->index);
 	mask_clear(s->held, b->index);
 	mask_clear(s->dead, b->index);
-	if (b->stall_ns)
+	if (b->wanted)
 		held_wake(g);
 	bearer_free(g->arena, b);
+	timer_drop(g, confirm_ns);
+	timer_drop(g, held_ns);
 }
 
 void bearers_abandon(struct gatt *g)
@@ -63,6 +66,7 @@ void bearers_abandon(struct gatt *g)
 		s->live[w] = s->ready[w] = s->held[w] = 0;
 	}
 	s->timer_ns = DEADLINE_NONE;
+	s->pending_ns = 0;
 	s->spreads = 0;
 	s->spread_at = 0;
 	s->retry = 1;
@@ -87,6 +91,7 @@ void bearer_send_disconnect(struct gatt *g, uint16_t index, uint16_t generation,
 void bearer_end(struct gatt *g, const struct bearer *b, uint8_t reason)
 {
 	struct bearer *e = bearer_edit(g->arena, b);
+	uint64_t confirm_ns = b->confirm_ns;
 
 	if (b->state == BEARER_ENDED)
 		return;
@@ -97,11 +102,12 @@ void bearer_end(struct gatt *g, const struct bearer *b, uint8_t reason)
 	fifo_pop(e, prepared, NULL, fifo_len(e, prepared));
 	e->confirm_ns = 0;
 	e->told = 0;
-	if (e->stall_ns) {
-		e->stall_ns = 0;
+	timer_drop(g, confirm_ns);
+	held_done(g, b);
+	if (e->wanted) {
+		e->wanted = 0;
 		held_wake(g);
 	}
-	mask_clear(server_change(g)->held, b->index);
 	bearer_send_disconnect(g, b->index, b->generation, reason);
 }
 
@@ -199,8 +205,9 @@ bool bearer_take_waiting(struct gatt *g, const struct bearer *b)
 	cid = (uint16_t)(head[0] | head[1] << 8);
 	len = (uint16_t)(head[2] | head[3] << 8);
 	if (!fifo_peek(b, rx, sizeof head, pdu, len) || pdu_take(g, b, cid, (struct bytes){ pdu, len }) == GATT_HOLD)
-		return false;
+		return g->again;
 	if (b->state == BEARER_OPEN) {		/* else its queue was emptied with it */
+		held_done(g, b);
 		fifo_pop(bearer_edit(g->arena, b), rx, NULL, OVERHEAD + (uint32_t)len);
 		bearer_consumed(g, b, OVERHEAD + (uint32_t)len);
 	}

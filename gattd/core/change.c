@@ -6,7 +6,7 @@
 #include "gattd/core/gatt.h"
 
 enum { DUE_HEAD = 4, DUE_LENGTH = 0x3FF, DUE_BITS_AT = 14 };
-#define STALL_NS 1000000000ull
+#define HELD_NS 1000000000ull
 #define CONFIRM_NS 30000000000ull	/* Core 5.4, Vol 3, Part F, 3.3.3: the transaction timeout */
 
 unsigned bearer_cccd(const struct bearer *b, const struct attribute *a)
@@ -27,12 +27,30 @@ void value_set(struct gatt *g, unsigned attribute, struct bytes value)
 }
 
 /* ---- who waits for whom ---- */
+uint64_t held_until(struct gatt *g)
+{
+	timer_set(g, g->now_ns + HELD_NS);
+	return g->now_ns + HELD_NS;
+}
+
 void held_note(struct gatt *g, const struct bearer *b)
 {
-	if (mask_has(the_server(g)->held, b->index))
-		return;
+	if (!b->held_ns) {
+		bearer_edit(g->arena, b)->held_ns = held_until(g);
+		gatt_count(g, GATT_COUNT_held);
+	}
 	mask_set(server_change(g)->held, b->index);
-	gatt_count(g, GATT_COUNT_held);
+}
+
+void held_done(struct gatt *g, const struct bearer *b)
+{
+	uint64_t was = b->held_ns;
+
+	if (!was)
+		return;
+	bearer_edit(g->arena, b)->held_ns = 0;
+	mask_clear(server_change(g)->held, b->index);
+	timer_drop(g, was);
 }
 
 void held_wake(struct gatt *g)
@@ -46,49 +64,70 @@ void held_wake(struct gatt *g)
 	s->retry = 1;
 }
 
-static void became_full(struct gatt *g, const struct bearer *b)
-{
-	if (b->stall_ns)
-		return;
-	bearer_edit(g->arena, b)->stall_ns = g->now_ns + STALL_NS;
-	timer_set(g, g->now_ns + STALL_NS);
-}
-
 static void became_roomy(struct gatt *g, const struct bearer *b)
 {
 	struct bearer *e;
 
-	if (!b->stall_ns && !b->stalled)
+	if (!b->wanted && !b->stalled)
 		return;
 	e = bearer_edit(g->arena, b);
 	if (!fifo_len(e, due))
 		e->stalled = 0;
-	if (e->stall_ns)
+	if (e->wanted)
 		held_wake(g);
-	e->stall_ns = 0;
+	e->wanted = 0;
 }
 
-bool change_fits(struct gatt *g, const struct change *c, unsigned n, uint16_t *ret_told)
+static void stall(struct gatt *g, const struct bearer *b)
+{
+	struct bearer *e = bearer_edit(g->arena, b);
+
+	e->stalled = 1;
+	e->wanted = 0;
+	gatt_count(g, GATT_COUNT_stalls);
+}
+
+/* Octets of `due` that it needs to be told of all these. */
+static uint32_t due_need(const struct gatt *g, const struct bearer *b, const struct change *c, unsigned n)
+{
+	uint32_t need = 0;
+
+	for (unsigned k = 0; k < n; k++)
+		if (bearer_cccd(b, attribute_at(g, c[k].target)))
+			need += DUE_HEAD + told_len(b, c[k].len);
+	return need;
+}
+
+/* The second is the change's, not the subscriber's: however many of these there are, and whatever little progress each makes, and
+ * whatever smaller changes of others get in before, it waits no longer. */
+bool change_fits(struct gatt *g, const struct change *c, unsigned n, uint64_t held_ns, uint16_t *ret_told)
 {
 	const struct server *s = the_server(g);
+	unsigned stalls = 0;
 	uint16_t told = 0;
 
 	if (s->spreads)
 		return false;
-	for (unsigned i = mask_next(s->live, 0); i < GATT_CONNECTIONS_MAX; i = mask_next(s->live, i + 1)) {
+	for (unsigned i = mask_next(s->live, 0); i < GATT_CONNECTIONS_MAX && stalls < GATT_SPREAD; i = mask_next(s->live, i + 1)) {
 		const struct bearer *b = bearer_at(g, i);
-		uint32_t need = 0;
+		uint32_t need = due_need(g, b, c, n);
 
-		for (unsigned k = 0; k < n; k++)
-			if (bearer_cccd(b, attribute_at(g, c[k].target)))
-				need += DUE_HEAD + told_len(b, c[k].len);
 		if (!need || b->stalled || b->state != BEARER_OPEN)
 			continue;
 		told++;
-		if (need > fifo_room(b, due)) {
-			became_full(g, b);
+		if (need <= fifo_room(b, due))
+			continue;
+		if (held_ns != HELD_OVER) {
+			bearer_edit(g->arena, b)->wanted = 1;
 			return false;
 		}
+		stall(g, b);
+		stalls++;
+	}
+	if (stalls) {		/* there may be more: look again, with a new log */
+		g->again = true;
+		held_wake(g);
+		return false;
 	}
 	if (ret_told)
 		*ret_told = told;

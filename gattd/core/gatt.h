@@ -12,7 +12,8 @@
  *
  * Guarantees: one answer to each request, in order; a change is told to every subscriber in the order of the changes; a
  * change waits (so does what came after it from the same client, and nothing else) while a subscriber lacks room, for a
- * second at most: then that subscriber is stalled, and misses changes, counted, until it has drained.
+ * second at most: then all subscribers that lack it are stalled, and miss changes, counted, until they have drained.
+ * No timer outlives what it was for: where nothing waits and no confirmation is to come, there is no deadline.
  * Refuses: what the Core Specification names, by the code it names.
  *
  * This header is what the files of the core share.  From outside only gatt_core is used. */
@@ -62,7 +63,7 @@ enum gatt_counter {
 /* What is sent at most, in PDUs of GATT_MTU_MAX, and how much of what one turn looks at.  gatt.c makes the reserves of it. */
 enum {
 	GATT_DIRECT = 3,		/* changes that one record tells without the detour over `due` */
-	GATT_SPREAD = 8,		/* subscribers that one record or turn tells */
+	GATT_SPREAD = 8,		/* subscribers that one record or turn tells, or stalls */
 	GATT_TURN_BEARERS = 8, GATT_TURN_PDUS = 16, GATT_TURN_EACH = 4,	/* of which one bearer may send so many */
 };
 
@@ -77,6 +78,7 @@ struct gatt {
 	uint16_t changed[GATT_PREPARED_HANDLES];	/* attributes to tell of, once the answer is out */
 	unsigned changes;
 	bool answered;
+	bool again;			/* subscribers were stalled for the change that waits: it may be possible now */
 };
 
 static inline struct gatt gatt_open(struct step *s) { return (struct gatt){ .arena = s->arena, .step = s, .now_ns = s->now_ns }; }
@@ -123,7 +125,7 @@ void bearer_send(struct gatt *g, const struct bearer *b);
 bool bearer_has_room(const struct bearer *b, size_t len, bool answer);
 /* `cost` octets of the window are done with; they are handed back once they are worth a record. */
 void bearer_consumed(struct gatt *g, const struct bearer *b, uint32_t cost);
-/* Take PDUs that wait in rx, at most one.  Returns whether one was taken. */
+/* Take PDUs that wait in rx, at most one.  Returns whether one was taken, or subscribers were stalled for it. */
 bool bearer_take_waiting(struct gatt *g, const struct bearer *b);
 void bearer_set_ready(struct gatt *g, const struct bearer *b);
 
@@ -131,13 +133,15 @@ void bearer_set_ready(struct gatt *g, const struct bearer *b);
 void gatt_on_time(struct step *s);
 uint64_t gatt_deadline(const struct step *s);
 void timer_set(struct gatt *g, uint64_t at_ns);		/* on_time has to look at the bearers then */
+void timer_drop(struct gatt *g, uint64_t at_ns);	/* that deadline, 0 for none, has just been taken away */
 
 /* ---- change.c ---- */
 /* What a change would do to attribute `target`, `len` octets long. */
 struct change { uint16_t target, len; };
-/* May these values change now, all together?  False: a subscriber lacks room; it is noted, and time runs for it.
+/* May these values change now, all together?  held_ns: until when they may wait; HELD_OVER: who lacks room for them is stalled.
+ * False: not yet; who lacks room is noted, or, of those who were stalled, g->again says that there were some.
  * *ret_told, if not NULL: subscribers. */
-bool change_fits(struct gatt *g, const struct change *c, unsigned n, uint16_t *ret_told);
+bool change_fits(struct gatt *g, const struct change *c, unsigned n, uint64_t held_ns, uint16_t *ret_told);
 void value_set(struct gatt *g, unsigned attribute, struct bytes value);
 /* To be told of, once the answer is out (change_tell). */
 void change_note(struct gatt *g, unsigned attribute);
@@ -148,7 +152,9 @@ void change_spread(struct gatt *g);
 bool due_send(struct gatt *g, const struct bearer *b, unsigned most);
 /* A change that waited may be possible: look again. */
 void held_wake(struct gatt *g);
-void held_note(struct gatt *g, const struct bearer *b);		/* its first PDU waits for a subscriber */
+void held_note(struct gatt *g, const struct bearer *b);		/* its first PDU waits for subscribers: time runs for it */
+void held_done(struct gatt *g, const struct bearer *b);		/* it waits no more */
+uint64_t held_until(struct gatt *g);				/* what waits from now on: until then */
 unsigned bearer_cccd(const struct bearer *b, const struct attribute *a);	/* enum cccd_bit, 0 where there is none */
 
 /* ---- database.c ---- */

@@ -135,7 +135,7 @@ static bool set_try(struct gatt *g, const struct request_gatt_set *m, struct kep
 	k->why = (uint8_t)set_prepare(g, m, &s);
 	if (!k->why) {
 		change = (struct change){ attribute_number(s.target), (uint16_t)s.value.len };
-		if (!change_fits(g, &change, 1, &told))
+		if (!change_fits(g, &change, 1, the_server(g)->pending_ns, &told))
 			return false;
 		value_set(g, change.target, s.value);
 		k->handle = s.target->handle;
@@ -164,10 +164,12 @@ static void set_wait(struct gatt *g, const struct request_gatt_set *m, const str
 	p->len = (uint16_t)m->value.len;
 	memcpy(p->value, m->value.at, m->value.len);
 	s->last = pending_id_of(p);
-	if (last)
+	if (last) {
 		pending_edit(g->arena, last)->next = s->last;
-	else
+	} else {
 		s->first = s->last;
+		s->pending_ns = held_until(g);
+	}
 }
 
 static void on_gatt_set(struct gatt *g, const struct local_request *r)
@@ -204,6 +206,7 @@ void pending_retry(struct gatt *g)
 	const struct pending *p = pending_view(g->arena, the_server(g)->first);
 	struct request_gatt_set m;
 	struct server *s;
+	uint64_t was;
 
 	if (!p || !the_server(g)->retry || !step_linked(g->step, LINK_SUPERVISOR))
 		return;
@@ -211,9 +214,14 @@ void pending_retry(struct gatt *g)
 	m = (struct request_gatt_set){ .uuid_len = p->uuid_len, .handle = p->handle, .value = { p->value, p->len } };
 	memcpy(m.uuid, p->uuid, sizeof m.uuid);
 	if (!set_try(g, &m, kept_edit(g->arena, kept_at(g, p->kept)))) {
-		s->retry = 0;
+		if (!s->pending_ns)
+			s->pending_ns = held_until(g);
+		s->retry = g->again;
 		return;
 	}
+	was = s->pending_ns;
+	s->pending_ns = 0;
+	timer_drop(g, was);
 	s->first = p->next;
 	if (!s->first.v)
 		s->last = s->first;

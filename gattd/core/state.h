@@ -30,6 +30,7 @@ enum attribute_kind {
 	ATTRIBUTE_VALUE,		/* characteristic value */
 	ATTRIBUTE_CCCD,			/* Client Characteristic Configuration, one value a connection */
 };
+enum { HELD_OVER = 1 };			/* in held_ns: it has waited long enough */
 enum cccd_bit { CCCD_NOTIFY = 0x0001, CCCD_INDICATE = 0x0002 };	/* Core 5.4, Vol 3, Part G, 3.3.3.3 */
 enum bearer_state {
 	BEARER_OPEN,
@@ -47,7 +48,8 @@ struct pending_id { uint32_t v; };
 struct kept_id { uint32_t v; };
 
 struct server {					/* one */
-	uint64_t timer_ns;			/* no deadline of a bearer is before this; DEADLINE_NONE: there is none */
+	uint64_t timer_ns;			/* the first deadline of a bearer or of `first`; DEADLINE_NONE: there is none */
+	uint64_t pending_ns;			/* held_ns of the request `first` */
 	uint64_t live[GATT_MASK_WORDS];		/* bearers in use; these masks go by connection index */
 	uint64_t ready[GATT_MASK_WORDS];	/* with something that may be possible now */
 	uint64_t held[GATT_MASK_WORDS];		/* whose first waiting PDU is a change that a subscriber has no room for */
@@ -79,14 +81,15 @@ struct value { uint16_t len; uint8_t at[GATT_VALUE_MAX]; };
 struct seat { struct bearer_id bearer; };
 struct bearer {
 	uint64_t confirm_ns;			/* until then the client has to confirm the indication; 0: none is out */
-	uint64_t stall_ns;			/* lacks room for a change since a second before; 0: does not */
+	uint64_t held_ns;			/* until then its first waiting PDU may wait for subscribers; HELD_OVER; 0: it does not wait */
 	uint16_t index, generation;		/* hostd's name for the connection */
 	uint16_t mtu;
 	uint16_t mtu_max;			/* what we offer here */
 	uint32_t window_out, room_out;		/* octets that hostd takes in all, and now */
 	uint32_t window_in, used_in;		/* that we promised, and that are used of them */
 	uint32_t owed;				/* of used_in: done with, not handed back yet */
-	uint32_t pdus_in, pdus_out, discarded, zero;
+	uint32_t pdus_in, pdus_out, discarded;
+	uint32_t wanted;			/* a change waits for room in `due` */
 	struct fifo rx;				/* PDUs that wait: channel, length, PDU */
 	struct fifo due;			/* changes to tell: handle, length and CCCD bits, value */
 	struct fifo prepared;			/* prepared writes: handle, offset, length, octets */

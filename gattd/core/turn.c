@@ -11,6 +11,29 @@ void timer_set(struct gatt *g, uint64_t at_ns)
 		server_change(g)->timer_ns = at_ns;
 }
 
+static uint64_t timers_next(const struct gatt *g)
+{
+	const struct server *s = the_server(g);
+	uint64_t next = s->pending_ns > HELD_OVER ? s->pending_ns : DEADLINE_NONE;
+
+	for (unsigned i = mask_next(s->live, 0); i < GATT_CONNECTIONS_MAX; i = mask_next(s->live, i + 1)) {
+		const struct bearer *b = bearer_at(g, i);
+
+		if (b->confirm_ns)
+			next = MIN(next, b->confirm_ns);
+		if (b->held_ns > HELD_OVER)
+			next = MIN(next, b->held_ns);
+	}
+	return next;
+}
+
+/* A timer that nobody waits for would wake an idle process. */
+void timer_drop(struct gatt *g, uint64_t at_ns)
+{
+	if (at_ns > HELD_OVER && at_ns <= the_server(g)->timer_ns)
+		server_change(g)->timer_ns = timers_next(g);
+}
+
 /* Part F, 3.3.3: after an unconfirmed indication nothing more is sent on the bearer. */
 static void on_confirm_timeout(struct gatt *g, const struct bearer *b)
 {
@@ -18,20 +41,16 @@ static void on_confirm_timeout(struct gatt *g, const struct bearer *b)
 	bearer_end(g, b, HCI_ERROR_REMOTE_USER_TERMINATED_CONNECTION);
 }
 
-static void on_stall_timeout(struct gatt *g, const struct bearer *b)
+/* Its change is tried once more, and now whoever lacks room for it is stalled. */
+static void on_held_timeout(struct gatt *g, const struct bearer *b)
 {
-	struct bearer *e = bearer_edit(g->arena, b);
-
-	e->stall_ns = 0;
-	e->stalled = 1;
-	gatt_count(g, GATT_COUNT_stalls);
-	held_wake(g);
+	bearer_edit(g->arena, b)->held_ns = HELD_OVER;
+	bearer_set_ready(g, b);
 }
 
 static void timers_fire(struct gatt *g)
 {
 	const struct server *s = the_server(g);
-	uint64_t next = DEADLINE_NONE;
 	unsigned left = GATT_TURN_BEARERS;
 
 	if (s->timer_ns > g->now_ns)
@@ -42,19 +61,19 @@ static void timers_fire(struct gatt *g)
 		if (left && b->confirm_ns && b->confirm_ns <= g->now_ns) {
 			on_confirm_timeout(g, b);
 			left--;
-		} else if (left && b->stall_ns && b->stall_ns <= g->now_ns) {
-			on_stall_timeout(g, b);
+		} else if (left && b->held_ns > HELD_OVER && b->held_ns <= g->now_ns) {
+			on_held_timeout(g, b);
 			left--;
 		}
-		if (b->confirm_ns)
-			next = MIN(next, b->confirm_ns);
-		if (b->stall_ns)
-			next = MIN(next, b->stall_ns);
 	}
-	server_change(g)->timer_ns = next;
+	if (s->pending_ns > HELD_OVER && s->pending_ns <= g->now_ns) {
+		server_change(g)->pending_ns = HELD_OVER;
+		server_change(g)->retry = 1;
+	}
+	server_change(g)->timer_ns = timers_next(g);
 }
 
-/* Returns whether it took a PDU that waited. */
+/* Returns whether it took a PDU that waited, or came nearer to it. */
 static bool serve(struct gatt *g, const struct bearer *b, bool may_take)
 {
 	unsigned had = g->sends;

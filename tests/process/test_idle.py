@@ -11,10 +11,12 @@ from pipeline import Pipeline, characteristic, wait_until
 
 ADDRESS = "F0:F1:F2:F3:F4:F5"
 SECONDS = float(os.environ.get("TREFOIL_IDLE_SECONDS", "10"))
-VALUE = 0x0102
+VALUE, INDICATED, CCCD = 0x0102, 0x0111, 0x0112
 DEVICE = {
     "name": "Trefoil idle", "address": ADDRESS, "advertising_interval": 20,
-    "gatt_services": [{"uuid": "F000", "characteristics": [characteristic("F001", "READ,WRITE", handle=VALUE, value="idle")]}],
+    "gatt_services": [{"uuid": "F000", "characteristics": [
+        characteristic("F001", "READ,WRITE", handle=VALUE, value="idle", echo="F002"),
+        characteristic("F002", "READ,INDICATE", handle=INDICATED)]}],
     "trefoil": {"limits": {"connections": 1}},        # full with one: no advertising while it is there
 }
 
@@ -61,11 +63,28 @@ class Central:
         assert p[4] == 0, f"connection failed: {p.hex()}"
         self.handle = struct.unpack_from("<H", p, 5)[0] & 0xFFF
 
-    def att(self, pdu):
-        """Sends a PDU and returns the next one that comes."""
+    def send(self, pdu):
         frame = struct.pack("<HH", len(pdu), 4) + pdu
         self.socket.sendall(struct.pack("<BHH", 2, self.handle, len(frame)) + frame)
+
+    def heard(self):
         return self.until(lambda p: p[0] == 2)[9:]
+
+    def att(self, pdu):
+        """Sends a PDU and returns the next one that comes."""
+        self.send(pdu)
+        return self.heard()
+
+    def indicated(self):
+        """Subscribes, writes, and confirms what it is told of that."""
+        assert self.att(struct.pack("<BHH", 0x12, CCCD, 2)) == b"\x13"
+        assert self.att(struct.pack("<BH", 0x12, VALUE) + b"idle") == b"\x13"
+        assert self.heard() == struct.pack("<BH", 0x1D, INDICATED) + b"idle"
+        self.send(b"\x1e")
+
+    def disconnect(self):
+        self.command(0x0406, struct.pack("<HB", self.handle, 0x13))
+        self.until(lambda p: p[:2] == b"\x04\x05")
 
 
 def programs(p):
@@ -92,16 +111,21 @@ def quiet_since(pids, seconds):
 
 def test_idle_makes_no_context_switch():
     """With one connection and nothing to do, no worker, no supervisor, neither `up` nor airsim is scheduled in 10 s; then one
-    packet makes the counters of the three workers and of airsim move, and those of the supervisors and `up` not."""
+    packet makes the counters of the three workers and of airsim move, and those of the supervisors and `up` not.  An indication
+    that was confirmed and a central that was there before leave no timer behind."""
     with Pipeline(DEVICE) as p:
-        central = Central(p.air)
+        other, central = Central(p.air), Central(p.air)
+        other.connect(ADDRESS)
+        other.indicated()
+        other.disconnect()
         central.connect(ADDRESS)
+        central.indicated()
         assert central.att(struct.pack("<BH", 0x0A, VALUE)) == b"\x0bidle"
         who = programs(p)
         assert sorted(who.values()) == sorted(["trefoil", "airsim", *2 * ["transportd"], *2 * ["hostd"], *2 * ["gattd"]]), who
         rows = p.status()["processes"]
         workers = {r["worker_pid"] for r in rows}
-        wait_until(lambda: quiet_since(who, 0.5), 20)
+        wait_until(lambda: quiet_since(who, 1.2), 20)     # a timer of a second, left behind by what was before, is in here
 
         before = {pid: switches(pid) for pid in who}
         time.sleep(SECONDS)
@@ -115,6 +139,7 @@ def test_idle_makes_no_context_switch():
         airsim = {pid for pid, name in who.items() if name == "airsim"}
         assert woken == workers | airsim, [f"{who[pid]} {pid}" for pid in woken ^ (workers | airsim)]
         central.socket.close()
+        other.socket.close()
 
 
 def test_idle_without_a_connection():
