@@ -16,6 +16,7 @@
 
 enum {
 	RING_ENTRIES = 1024, PIECES = 128,
+	EARLY = 4 * RING_ENTRIES, TRIES = 64,
 	READ_SIZE = 64 << 10,
 	BUFFER = READ_SIZE + 5 + 0xFFFF,	/* a cut packet of the largest kind, and a whole read behind it */
 	SEND_BUFFER = 64 << 10,			/* what the kernel holds for a host that does not read */
@@ -34,6 +35,8 @@ struct host {
 	uint8_t bytes[BUFFER];
 };
 
+struct done { uint64_t user_data; int32_t res; uint32_t flags; };	/* a completion */
+
 struct listener { int fd; bool paused; char name[128]; };
 
 struct host_port {
@@ -47,6 +50,10 @@ struct host_port {
 	unsigned listener_count;
 	int signal_fd;
 	bool ending;
+	int failed;			/* -errno: requests could not be made, the loop is to end */
+	struct io_uring_sqe nowhere;	/* what they are written into then */
+	struct done early[EARLY];	/* completions taken so that the kernel takes requests again, not looked at yet */
+	unsigned early_first, early_end;
 };
 
 static uint64_t now_ns(void)
@@ -62,13 +69,44 @@ static uint64_t name_of(enum what what, unsigned slot, uint32_t life)
 	return (uint64_t)what << 56 | (uint64_t)slot << 32 | life;
 }
 
+/* The next completion out of the kernel's ring; false: it is empty. */
+static bool ring_next(struct host_port *p, struct done *ret)
+{
+	struct io_uring_cqe *cqe;
+
+	if (!io_uring_cq_ready(&p->ring) || io_uring_peek_cqe(&p->ring, &cqe))
+		return false;
+	*ret = (struct done){ cqe->user_data, cqe->res, cqe->flags };
+	io_uring_cqe_seen(&p->ring, cqe);
+	return true;
+}
+
+static bool completion_next(struct host_port *p, struct done *ret)
+{
+	if (p->early_first == p->early_end)
+		return ring_next(p, ret);
+	*ret = p->early[p->early_first++];
+	if (p->early_first == p->early_end)
+		p->early_first = p->early_end = 0;
+	return true;
+}
+
+/* Never NULL.  The kernel may refuse what is handed over (-EBUSY) until completions that overflowed have found their place: room is
+ * made for them.  Who asks may be in the middle of a completion, so they are only put aside. */
 static struct io_uring_sqe *request(struct host_port *p, enum what what, unsigned slot, uint32_t life)
 {
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&p->ring);
+	int r = 0;
 
-	if (!sqe) {			/* full: hand over what is there; it is empty then */
-		io_uring_submit(&p->ring);
+	for (unsigned n = 0; !sqe && n < TRIES; n++) {		/* full: hand over what is there */
+		r = io_uring_submit(&p->ring);
+		while (r < 0 && p->early_end < EARLY && ring_next(p, &p->early[p->early_end]))
+			p->early_end++;
 		sqe = io_uring_get_sqe(&p->ring);
+	}
+	if (!sqe) {
+		p->failed = r < 0 ? r : -EBUSY;
+		sqe = &p->nowhere;
 	}
 	io_uring_prep_nop(sqe);
 	sqe->user_data = name_of(what, slot, life);
@@ -271,27 +309,27 @@ static void host_write(struct host_port *p, unsigned id)
 
 /* ---- the loop ---- */
 
-static void on_accepted(struct host_port *p, unsigned slot, const struct io_uring_cqe *cqe)
+static void on_accepted(struct host_port *p, unsigned slot, const struct done *done)
 {
 	struct listener *l = &p->listeners[slot];
 
-	if (cqe->res >= 0)
-		host_start(p, cqe->res);
-	if (cqe->flags & IORING_CQE_F_MORE)
+	if (done->res >= 0)
+		host_start(p, done->res);
+	if (done->flags & IORING_CQE_F_MORE)
 		return;
-	if (cqe->res >= 0 || cqe->res == -ECONNABORTED || cqe->res == -EINTR) {
+	if (done->res >= 0 || done->res == -ECONNABORTED || done->res == -EINTR) {
 		accept_on(p, slot);
 		return;
 	}
-	fprintf(stderr, "airsim: accept paused at=%s why=\"%s\": until a host leaves\n", l->name, strerror(-cqe->res));
+	fprintf(stderr, "airsim: accept paused at=%s why=\"%s\": until a host leaves\n", l->name, strerror(-done->res));
 	l->paused = true;
 }
 
-static void on_completion(struct host_port *p, const struct io_uring_cqe *cqe)
+static void on_completion(struct host_port *p, const struct done *done)
 {
-	enum what what = (enum what)(cqe->user_data >> 56);
-	unsigned slot = (unsigned)(cqe->user_data >> 32 & 0xFFFFFF);
-	uint32_t life = (uint32_t)cqe->user_data;
+	enum what what = (enum what)(done->user_data >> 56);
+	unsigned slot = (unsigned)(done->user_data >> 32 & 0xFFFFFF);
+	uint32_t life = (uint32_t)done->user_data;
 	struct host *h = &p->hosts[slot < p->config.controllers ? slot : 0];
 
 	switch (what) {
@@ -299,18 +337,18 @@ static void on_completion(struct host_port *p, const struct io_uring_cqe *cqe)
 		p->ending = true;
 		break;
 	case ON_LISTENER:
-		on_accepted(p, slot, cqe);
+		on_accepted(p, slot, done);
 		break;
 	case ON_READABLE:
 		if (h->fd < 0 || h->life != life) {
-			if (cqe->flags & IORING_CQE_F_MORE)
-				cancel(p, cqe->user_data);
+			if (done->flags & IORING_CQE_F_MORE)
+				cancel(p, done->user_data);
 			break;
 		}
 		h->readable = true;
-		h->hung |= cqe->res < 0 || cqe->res & (POLLRDHUP | POLLHUP | POLLERR);
+		h->hung |= done->res < 0 || done->res & (POLLRDHUP | POLLHUP | POLLERR);
 		work_on(p, slot);
-		if (!(cqe->flags & IORING_CQE_F_MORE))
+		if (!(done->flags & IORING_CQE_F_MORE))
 			poll_for(p, ON_READABLE, slot, life, h->fd);
 		break;
 	case ON_WRITABLE:
@@ -329,21 +367,24 @@ static int wait_for_something(struct host_port *p)
 	uint64_t deadline = air_deadline(p->air), now;
 	struct __kernel_timespec t = { 0 };
 	struct io_uring_cqe *cqe;
+	bool at_once = p->work_count || p->early_end;
 	int r;
 
-	if (!p->work_count && deadline != AIR_NEVER) {
+	if (p->failed)
+		return p->failed;
+	if (!at_once && deadline != AIR_NEVER) {
 		now = now_ns();
 		deadline = deadline > now ? deadline - now : 0;
 		t.tv_sec = (long long)(deadline / 1000000000u);
 		t.tv_nsec = (long long)(deadline % 1000000000u);
 	}
-	if (p->work_count)
+	if (at_once)
 		r = io_uring_submit_and_get_events(&p->ring);
 	else if (deadline == AIR_NEVER)
 		r = io_uring_submit_and_wait(&p->ring, 1);
 	else
 		r = io_uring_submit_and_wait_timeout(&p->ring, &cqe, 1, &t, NULL);
-	return r == -ETIME || r == -EINTR || r == -EAGAIN ? 0 : r;
+	return r == -ETIME || r == -EINTR || r == -EAGAIN || r == -EBUSY ? 0 : r;
 }
 
 static void turn(struct host_port *p)
@@ -366,18 +407,14 @@ int air_port_run(struct host_port *p)
 {
 	poll_for(p, ON_SIGNAL, 0, 0, p->signal_fd);
 	while (!p->ending) {
-		struct io_uring_cqe *cqe;
-		unsigned head, n = 0;
+		struct done done;
 		int r = wait_for_something(p);
 
 		if (r < 0)
 			return r;
 		air_advance(p->air, now_ns());
-		io_uring_for_each_cqe(&p->ring, head, cqe) {
-			on_completion(p, cqe);
-			n++;
-		}
-		io_uring_cq_advance(&p->ring, n);
+		while (completion_next(p, &done))
+			on_completion(p, &done);
 		turn(p);
 	}
 	return 0;
