@@ -67,6 +67,19 @@ static void arguments(struct up *u, enum child_kind k)
 	}
 }
 
+/* In the run dir, where nobody else can send to it; under an abstract name where that path would be too long. */
+static int open_shelf(struct child *c)
+{
+	char dir[PATH_MAX], path[PATH_MAX + RUN_DIR_NAME + 16];
+	int r = -EINVAL;
+
+	if (realpath(c->up->cli->dir.path, dir)) {
+		snprintf(path, sizeof path, "%s/notify-%s.sock", dir, c->name);
+		r = fdshelf_open_at(&c->shelf, path);
+	}
+	return r == -EINVAL ? fdshelf_open(&c->shelf) : r;
+}
+
 int up_children_open(struct up *u)
 {
 	static const char *const names[CHILDREN] = { "airsim", "transportd", "hostd", "gattd" };
@@ -89,7 +102,7 @@ int up_children_open(struct up *u)
 			continue;
 		snprintf(c->path, sizeof c->path, "%.*s/%s", (int)sizeof c->path - 32, self, c->name);
 		arguments(u, k);
-		r = fdshelf_open(&c->shelf);
+		r = open_shelf(c);
 		if (r)
 			return r;
 		c->watch_shelf = loop_watch(u->loop, c->shelf.fd, POLLIN, LOOP_LEVEL, on_shelf, c);
