@@ -102,7 +102,10 @@ static int on_completion(struct loop *l, uint64_t data, int res, uint32_t flags)
 
 	if (kind == LOOP_DATA_KICK) {
 		l->file[index].kicked = false;
-		return 0;
+		if (!l->file[index].again)
+			return 0;
+		l->file[index].again = false;
+		return loop_kick(l, l->file[index].fd);
 	}
 	if (kind != LOOP_DATA_POLL || index >= LOOP_WATCHES || w->fn == NULL || w->life != life)
 		return 0;		/* it was unwatched meanwhile */

@@ -15,7 +15,12 @@ struct loop_watch {
 	enum loop_how how;
 	bool armed;			/* a poll is in the kernel */
 };
-struct loop_file { int fd; bool kicked; };
+struct loop_file {
+	int fd;
+	bool kicked;			/* a write to it is under way, or its completion not seen yet */
+	bool again;			/* and was asked for once more after it had left */
+	unsigned past;			/* sqe_tail behind that write */
+};
 struct loop {
 	struct io_uring ring;
 	bool worker, sealed;

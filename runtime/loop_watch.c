@@ -139,8 +139,12 @@ int loop_kick(struct loop *l, int fd)
 	}
 	if (i < 0)
 		return -EPERM;
-	if (l->file[i].kicked)
+	if (l->file[i].kicked) {
+		/* One that has not left yet stands for this one too.  One that has may have been written before what this
+		 * one tells of was there: its completion writes once more. */
+		l->file[i].again |= l->ring.sq.sqe_tail - l->file[i].past >= io_uring_sq_ready(&l->ring);
 		return 0;
+	}
 	e = loop_sqe(l);
 	if (e == NULL)
 		return -EBUSY;
@@ -148,6 +152,7 @@ int loop_kick(struct loop *l, int fd)
 	set_file(l, e, fd);
 	e->user_data = loop_data(LOOP_DATA_KICK, (unsigned)i, 0);
 	l->file[i].kicked = true;
+	l->file[i].past = l->ring.sq.sqe_tail;
 	l->kicks++;
 	return 0;
 }

@@ -284,9 +284,13 @@ static void detach(struct supervisor *s, unsigned l)
 	Detach m = CONTROL_INIT(DETACH);
 	Frame f = CONTROL_FRAME(DETACH, detach, &m);
 
-	if (!s->link[l].given || s->worker.state == WORKER_NONE)
+	if (!s->link[l].attached || s->worker.state == WORKER_NONE)
 		return;
-	s->link[l].given = false;
+	if (!s->link[l].given) {	/* it holds the generation before this one, which never settled */
+		sup_worker_replace(s, false, "neighbour given up");
+		return;
+	}
+	s->link[l].given = s->link[l].attached = false;
 	m.link = l;
 	m.generation = s->link[l].end.generation;
 	m.why = CONTROL_STR("neighbour given up");

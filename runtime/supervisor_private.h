@@ -55,6 +55,7 @@ struct sup_link {			/* to a neighbour */
 	struct sup_conn *conn;		/* NULL: the neighbour is absent */
 	bool settled;			/* both sides hold `end`, and conn lives */
 	bool given;			/* the worker of now was started with it */
+	bool attached;			/* or with it or an older generation of it, and still holds that */
 	bool lost;			/* given up: a new generation when it comes back */
 	bool lost_told;			/* the core has it in its queue */
 };

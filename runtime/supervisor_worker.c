@@ -50,6 +50,7 @@ static int give_links(struct supervisor *s)
 		const int theirs[4] = { e->mine.fd, e->theirs.fd, e->bell, e->peer_bell };
 
 		s->link[l].given = e->generation != 0 && !s->link[l].lost;	/* nobody would empty that ring */
+		s->link[l].attached = s->link[l].given;
 		if (s->link[l].given)
 			r = send_attach(s, l, e, theirs);
 	}
@@ -248,6 +249,9 @@ void sup_worker_start(struct supervisor *s)
 		r = sup_make_small(s);
 		if (!r)
 			r = sup_configure(s, false);
+		for (unsigned l = LINK_UP; !r && l < STEP_LINKS; l++)
+			if (s->link[l].lost)
+				sup_link_tell_lost(s, l);	/* it may have been in what was thrown away */
 		sup_requests_again(s);
 	}
 	if (!r)
@@ -344,6 +348,8 @@ static void let_go(struct supervisor *s)
 	w->pidfd = w->watch = w->control_watch = -1;
 	w->state = WORKER_NONE;
 	s->timer[TIMER_KILL] = 0;
+	for (unsigned l = LINK_UP; l < STEP_LINKS; l++)
+		s->link[l].attached = false;
 	fdstore_remove(&s->store, "worker");
 }
 
