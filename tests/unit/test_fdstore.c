@@ -59,6 +59,12 @@ static void *receiver(void *arg)
 	return NULL;
 }
 
+/* Read while the receiver lives: the barrier orders it through the kernel, which the thread sanitizer does not see. */
+__attribute__((no_sanitize("thread"), noinline)) static unsigned held_now(const struct fdshelf *shelf)
+{
+	return shelf->held.count;
+}
+
 static void a_barrier_means_held(void **state)
 {
 	struct fdshelf shelf;
@@ -75,7 +81,7 @@ static void a_barrier_means_held(void **state)
 	assert_int_equal(fdstore_put(&store, "arena", bell), 0);
 	assert_int_equal(fdstore_put(&store, "other", bell), 0);
 	assert_int_equal(fdstore_barrier(&store, 2000), 0);
-	assert_int_equal(shelf.held.count, 2);
+	assert_int_equal(held_now(&shelf), 2);
 	assert_int_equal(fdstore_remove(&store, "other"), 0);
 	assert_int_equal(fdstore_tell(&store, "READY=1\nSTATUS=up and well"), 0);
 	assert_int_equal(fdstore_barrier(&store, 2000), 0);
