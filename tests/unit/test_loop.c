@@ -393,7 +393,8 @@ static void test_sleep_costs_nothing(void **state)
 	assert_int_equal(loop_run_once(l, in_ms(20)), 0);	/* the first sleep of a process settles other things too */
 	before = switches();
 	assert_int_equal(loop_run_once(l, in_ms(1000)), 0);
-	assert_in_range(switches() - before, 1, 8);	/* to sleep, and the deadline; a busy machine may take us off once or twice */
+	/* To sleep, and the deadline; 3 were seen on a busy machine, a timer of ours would make ten and more. */
+	assert_in_range(switches() - before, 1, 8);
 	close(bell);
 	close(s[0]);
 	close(s[1]);
