@@ -100,13 +100,6 @@ static int on_completion(struct loop *l, uint64_t data, int res, uint32_t flags)
 	uint32_t life = (uint32_t)(data >> 32);
 	int r;
 
-	if (kind == LOOP_DATA_KICK) {
-		l->file[index].kicked = false;
-		if (!l->file[index].again)
-			return 0;
-		l->file[index].again = false;
-		return loop_kick(l, l->file[index].fd);
-	}
 	if (kind != LOOP_DATA_POLL || index >= LOOP_WATCHES || w->fn == NULL || w->life != life)
 		return 0;		/* it was unwatched meanwhile */
 	if (!(flags & IORING_CQE_F_MORE))
@@ -174,10 +167,8 @@ int loop_run_once(struct loop *l, uint64_t deadline_ns)
 	if (l->worker && !l->sealed)
 		return -EBADFD;
 	r = loop_arm_all(l);
-	/* Kicks first and apart: their completions are there at once and would end a wait that has just begun. */
-	if (r == 0)
-		r = deadline_ns == 0 || l->kicks ? glance(l) : 0;
-	l->kicks = 0;
+	if (r == 0 && deadline_ns == 0)
+		r = glance(l);
 	if (r)
 		return r;
 	calls = drain(l);

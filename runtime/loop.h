@@ -47,8 +47,9 @@ int loop_add_file(struct loop *l, int fd);
 /* Worker: register, restrict, enable.  Returns 0, -errno. */
 int loop_seal(struct loop *l);
 
-/* Write 1 to the eventfd of an untrusted peer without ever blocking on it.  A kick that is still under way stands for this one.
- * It leaves with the next loop_run_once, or with loop_submit.  Returns 0, -ENOSPC, -EPERM (sealed, no registered file). */
+/* Write 1 to an eventfd without ever blocking on it, whatever its other holders have done to it.  It leaves with the next
+ * loop_run_once (in the system call that waits, at no cost of its own), or with loop_submit.
+ * Returns 0, -EBUSY, -ENOSPC, -EPERM (sealed, no registered file). */
 int loop_kick(struct loop *l, int fd);
 int loop_submit(struct loop *l);
 

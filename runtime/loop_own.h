@@ -4,7 +4,7 @@
 #include "runtime/loop.h"
 
 /* What a completion says whom it is for: index | kind << 16 | life << 32. */
-enum { LOOP_DATA_IGNORE = 0, LOOP_DATA_POLL = 1, LOOP_DATA_KICK = 2 };
+enum { LOOP_DATA_IGNORE = 0, LOOP_DATA_POLL = 1 };
 
 struct loop_watch {
 	loop_fn *fn;			/* NULL: free */
@@ -15,19 +15,12 @@ struct loop_watch {
 	enum loop_how how;
 	bool armed;			/* a poll is in the kernel */
 };
-struct loop_file {
-	int fd;
-	bool kicked;			/* a write to it is under way, or its completion not seen yet */
-	bool again;			/* and was asked for once more after it had left */
-	unsigned past;			/* sqe_tail behind that write */
-};
 struct loop {
 	struct io_uring ring;
 	bool worker, sealed;
-	unsigned kicks;			/* not submitted yet */
 	unsigned watches;		/* places ever used: the rest need no look */
 	unsigned files;
-	struct loop_file file[LOOP_FILES];
+	int file[LOOP_FILES];		/* registered, by their places */
 	struct loop_watch watch[LOOP_WATCHES];
 };
 

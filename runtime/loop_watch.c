@@ -6,7 +6,7 @@
 static int file_find(const struct loop *l, int fd)
 {
 	for (unsigned i = 0; i < l->files; i++)
-		if (l->file[i].fd == fd)
+		if (l->file[i] == fd)
 			return (int)i;
 	return -EPERM;
 }
@@ -19,7 +19,7 @@ int loop_add_file(struct loop *l, int fd)
 		return -EPERM;
 	if (l->files == LOOP_FILES)
 		return -ENOSPC;
-	l->file[l->files++] = (struct loop_file){ .fd = fd };
+	l->file[l->files++] = fd;
 	return 0;
 }
 
@@ -124,36 +124,28 @@ void loop_unwatch(struct loop *l, int id)
 	l->watch[id].fn = NULL;
 }
 
+/* A kick that would have to wait fails instead, so none is ever under way for longer than its submission, and each is a write
+ * of its own: it cannot be taken for one that left too early.  A bell that is full, or made blocking, is rung no more; whoever
+ * does that to his own bell sleeps.  No completion: it would end the wait that a kick is submitted with. */
 int loop_kick(struct loop *l, int fd)
 {
 	static const uint64_t one = 1;
 	struct io_uring_sqe *e;
-	int i = file_find(l, fd);
+	int r;
 
-	if (i < 0 && !l->sealed) {
-		int r = loop_add_file(l, fd);
-
+	if (l->worker) {
+		r = loop_add_file(l, fd);
 		if (r)
 			return r;
-		i = file_find(l, fd);
-	}
-	if (i < 0)
-		return -EPERM;
-	if (l->file[i].kicked) {
-		/* One that has not left yet stands for this one too.  One that has may have been written before what this
-		 * one tells of was there: its completion writes once more. */
-		l->file[i].again |= l->ring.sq.sqe_tail - l->file[i].past >= io_uring_sq_ready(&l->ring);
-		return 0;
 	}
 	e = loop_sqe(l);
 	if (e == NULL)
 		return -EBUSY;
 	io_uring_prep_write(e, fd, &one, sizeof one, 0);
+	e->rw_flags = RWF_NOWAIT;
+	e->flags |= IOSQE_CQE_SKIP_SUCCESS;
 	set_file(l, e, fd);
-	e->user_data = loop_data(LOOP_DATA_KICK, (unsigned)i, 0);
-	l->file[i].kicked = true;
-	l->file[i].past = l->ring.sq.sqe_tail;
-	l->kicks++;
+	e->user_data = LOOP_DATA_IGNORE;
 	return 0;
 }
 
@@ -165,12 +157,13 @@ static int restrict_ring(struct loop *l)
 		{ .opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_POLL_REMOVE },
 		{ .opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_WRITE },
 		{ .opcode = IORING_RESTRICTION_SQE_FLAGS_REQUIRED, .sqe_flags = IOSQE_FIXED_FILE },
+		{ .opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED, .sqe_flags = IOSQE_FIXED_FILE | IOSQE_CQE_SKIP_SUCCESS },
 	};
 	unsigned ring = (unsigned)l->ring.ring_fd;
 	int fds[LOOP_FILES], n;
 
 	for (unsigned i = 0; i < l->files; i++)
-		fds[i] = l->file[i].fd;
+		fds[i] = l->file[i];
 	n = l->files ? io_uring_register(ring, IORING_REGISTER_FILES, fds, l->files) : 0;
 	if (n >= 0)
 		n = io_uring_register(ring, IORING_REGISTER_RESTRICTIONS, r, ARRAY_LEN(r));

@@ -269,7 +269,7 @@ void sup_link_closed(struct supervisor *s, struct sup_conn *c)
 	k->settled = false;
 	link_end_close(&k->offered);
 	if (k->end.generation) {
-		link_kick(k->end.bell);
+		sup_kick(s, k->end.bell);
 		if (!k->lost && !s->timer[absent_timer[c->neighbour]])
 			sup_timer_in(s, absent_timer[c->neighbour], SUP_ABSENT_MS);
 	}

@@ -178,6 +178,8 @@ int sup_say_hello(struct supervisor *s, struct sup_conn *c, unsigned l);
 int sup_small_open(struct supervisor *s);
 void sup_small_close(struct supervisor *s);
 void sup_small_pump(struct supervisor *s);
+/* Ring a bell that a worker holds, or held: never blocks. */
+void sup_kick(struct supervisor *s, int bell);
 int sup_small_push(struct supervisor *s, struct record h, struct bytes payload);
 int sup_configure(struct supervisor *s, bool reload);
 

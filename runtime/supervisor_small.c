@@ -158,7 +158,7 @@ void sup_small_pump(struct supervisor *s)
 		out = ring_publish(&m->out);
 		in = ring_publish(&m->in);
 		if (out || in)
-			link_kick(m->end.peer_bell);
+			sup_kick(s, m->end.peer_bell);
 		if (!m->broken && ring_sleep_empty(&m->in) && (!m->queue_len || ring_sleep_full(&m->out)))
 			break;
 		m->more = !left;

@@ -23,6 +23,12 @@ const char *sup_state(const struct supervisor *s)
 }
 
 /* ---- what it is given ---- */
+void sup_kick(struct supervisor *s, int bell)
+{
+	if (!loop_kick(s->loop, bell))
+		loop_submit(s->loop);	/* now: the descriptor may be closed before the next turn */
+}
+
 static int send_attach(struct supervisor *s, unsigned l, const struct link_end *e, const int fd[4])
 {
 	Attach m = CONTROL_INIT(ATTACH);
@@ -31,7 +37,6 @@ static int send_attach(struct supervisor *s, unsigned l, const struct link_end *
 	m.link = l;
 	m.generation = e->generation;
 	m.ring_size_out = m.ring_size_in = e->size;
-	m.untrusted = l != LINK_SUPERVISOR && !geteuid() && s->ledger->worker_uid;	/* then the other side has its own, too */
 	return control_send(&s->worker.control, &f, fd, 4);
 }
 
@@ -43,6 +48,8 @@ static int give_links(struct supervisor *s)
 
 	if (fd[1] < 0)
 		return fd[1];
+	link_bell_restore(m->end.peer_bell);
+	link_bell_restore(m->end.bell);
 	r = send_attach(s, LINK_SUPERVISOR, &m->end, fd);
 	close(fd[1]);
 	for (unsigned l = LINK_UP; l < STEP_LINKS && !r; l++) {
@@ -51,8 +58,11 @@ static int give_links(struct supervisor *s)
 
 		s->link[l].given = e->generation != 0 && !s->link[l].lost;	/* nobody would empty that ring */
 		s->link[l].attached = s->link[l].given;
-		if (s->link[l].given)
-			r = send_attach(s, l, e, theirs);
+		if (!s->link[l].given)
+			continue;
+		link_bell_restore(e->bell);		/* whatever the worker before did to them; both sides look when it attaches */
+		link_bell_restore(e->peer_bell);
+		r = send_attach(s, l, e, theirs);
 	}
 	return r;
 }
@@ -426,7 +436,7 @@ static int on_worker_gone(void *ctx, uint32_t revents)
 	let_go(s);
 	for (unsigned l = LINK_UP; l < STEP_LINKS; l++)
 		if (s->link[l].end.generation)
-			link_kick(s->link[l].end.peer_bell);	/* killed between its tail and its kick */
+			sup_kick(s, s->link[l].end.peer_bell);	/* killed between its tail and its kick */
 	sup_small_pump(s);
 	if (s->ending)
 		return 0;

@@ -133,6 +133,24 @@ static bool act(struct worker *w)
 	return true;
 }
 
+/* May a record on link l be taken, if there is one? */
+static bool awaits_input(const struct worker *w, unsigned l)
+{
+	const struct worker_link *k = &w->link[l];
+
+	return k->generation && (w->p->own_links & 1u << l ? k->want_input : !k->blocked);
+}
+
+/* Is there more to do already?  A look only: nobody is asked to wake us, so nobody rings without need. */
+static bool input_waits(const struct worker *w)
+{
+	bool waits = false;
+
+	for (unsigned l = 0; l < STEP_LINKS; l++)
+		waits |= awaits_input(w, l) && ring_more(&w->step.link[l].in);
+	return waits;
+}
+
 /* Ask to be woken, then look once more.  False: there is something to do. */
 static bool may_sleep(struct worker *w)
 {
@@ -140,13 +158,12 @@ static bool may_sleep(struct worker *w)
 
 	for (unsigned l = 0; l < STEP_LINKS; l++) {
 		struct worker_link *k = &w->link[l];
-		bool own = w->p->own_links & 1u << l;
 
 		if (!k->generation)
 			continue;
 		if (k->want_room && !ring_sleep_full(&w->step.link[l].out))
 			sleep = false;
-		if (!(own ? !k->want_input : k->blocked) && !ring_sleep_empty(&w->step.link[l].in))
+		if (awaits_input(w, l) && !ring_sleep_empty(&w->step.link[l].in))
 			sleep = false;
 		if (k->want_room)
 			stats_add(w->stats, SHELL_full, 1);
@@ -162,9 +179,13 @@ static int rest(struct worker *w)
 
 	/* Which rings block us is found anew each turn: want_room was set by this turn's takes. */
 	if (!may_sleep(w))
-		return 0;
+		return loop_run_once(w->loop, 0);
+	if (!input_blocked(w))
+		w->drained = true;
 	if (core->on_time && w->drained && !w->acting)
 		deadline = core->deadline(&w->step);
+	if (deadline <= w->step.now_ns)
+		return loop_run_once(w->loop, 0);
 	stats_add(w->stats, SHELL_sleeps, 1);
 	watchdog_rest();
 	return loop_run_once(w->loop, deadline == DEADLINE_NONE ? LOOP_FOREVER : deadline);
@@ -173,14 +194,12 @@ static int rest(struct worker *w)
 static int turn(struct worker *w)
 {
 	unsigned records;
-	bool worked;
+	bool worked, more = false;
 	int r;
 
 	worker_now(w);
 	refill_entropy(w);
 	records = take_batch(w);
-	if (!records && !input_blocked(w))
-		w->drained = true;
 	worked = act(w) || records;
 	worked |= worker_dirty(w);
 	worker_commit(w);
@@ -188,10 +207,12 @@ static int turn(struct worker *w)
 		r = w->p->worker_turn(w);
 		if (r < 0)
 			worker_fail(w, r, "its turn failed");
-		worked |= r > 0;
+		more = r > 0;
+		worked |= more;
 		worker_commit(w);
 	}
-	if (worked)
+	/* Kicks leave with the wait where there is nothing more to do: no system call of their own. */
+	if (worked && (more || input_waits(w)))
 		return loop_run_once(w->loop, 0);
 	return rest(w);
 }

@@ -16,7 +16,6 @@ struct worker_link {
 	uint32_t generation;		/* 0: not there */
 	uint64_t size_out, size_in;
 	uint64_t until;			/* one record a step until the input position is past this */
-	bool untrusted;			/* kick through the loop */
 	bool want_input;		/* own links: may a record wake us? */
 	bool want_room;			/* room in the output ring shall wake us */
 	bool blocked;			/* its input waits for room somewhere */

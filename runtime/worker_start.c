@@ -41,7 +41,6 @@ static int on_attach(void *self, struct control_in *in, const Attach *m)
 	k->peer_bell = control_take_fd(in, 3);
 	k->size_out = m->ring_size_out;
 	k->size_in = m->ring_size_in;
-	k->untrusted = m->untrusted;
 	k->generation = m->generation;
 	return 0;
 }
@@ -207,15 +206,12 @@ static int attach(struct worker *w)
 		k->watch = loop_watch(w->loop, k->bell, POLLIN, LOOP_EDGE, worker_on_bell, w);
 		if (k->watch < 0)
 			return k->watch;
-		if (k->untrusted && loop_add_file(w->loop, k->peer_bell))
+		if (loop_add_file(w->loop, k->peer_bell))
 			return -ENOSPC;
 		cap = ring_payload_max(k->size_in);
 		w->buf_cap = cap > w->buf_cap ? cap : w->buf_cap;
 		/* The other side may have published and slept while nobody was here to kick it; ours may sleep for room. */
-		if (k->untrusted)
-			loop_kick(w->loop, k->peer_bell);	/* leaves with the first turn */
-		else
-			link_kick(k->peer_bell);
+		loop_kick(w->loop, k->peer_bell);	/* leaves with the first turn */
 		w->step.link[l].kick = false;
 	}
 	w->buf = malloc(w->buf_cap ? w->buf_cap : 1);

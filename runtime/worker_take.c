@@ -101,10 +101,8 @@ static void kick(struct worker *w, unsigned l)
 	if (!w->step.link[l].kick || !k->generation)
 		return;
 	w->step.link[l].kick = false;
-	if (k->untrusted)
-		loop_kick(w->loop, k->peer_bell);
-	else
-		link_kick(k->peer_bell);
+	if (loop_kick(w->loop, k->peer_bell))
+		worker_fail(w, -EIO, "a doorbell cannot be rung");
 	stats_add(w->stats, SHELL_kicks, 1);
 }
 

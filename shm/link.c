@@ -1,5 +1,6 @@
 /* shm/link.c */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -90,14 +91,13 @@ int link_end_adopt(struct link_end *l, int region, int bell)
 	return 0;
 }
 
-void link_kick(int peer_bell)
+void link_bell_restore(int bell)
 {
-	const uint64_t one = 1;
-	ssize_t n;
+	uint64_t count;
 
-	do
-		n = write(peer_bell, &one, sizeof one);
-	while (n < 0 && errno == EINTR);	/* EAGAIN: full, so it rings already */
+	fcntl(bell, F_SETFL, O_NONBLOCK);
+	while (read(bell, &count, sizeof count) < 0 && errno == EINTR)
+		;
 }
 
 void link_end_close(struct link_end *l)

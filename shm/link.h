@@ -31,9 +31,9 @@ int link_end_restore(int region, int bell, uint64_t size, struct link_end *ret);
 /* Take the other side's half.  @region, @bell  taken, on failure too; an older half is let go.  Returns 0, LINK_E_PEER, -errno. */
 int link_end_adopt(struct link_end *l, int region, int bell);
 
-/* Wake the other side.  Never blocks the caller for long where the peer is trusted; for an untrusted one kick through the loop:
- * a holder can fill an eventfd and clear O_NONBLOCK. */
-void link_kick(int peer_bell);
+/* A holder can fill an eventfd and clear its O_NONBLOCK: then it wakes nobody any more, and a write to it may block (so it is
+ * rung through the loop, loop_kick).  Once the worker that held it is gone, this makes it a bell again. */
+void link_bell_restore(int bell);
 
 /* The agreed sizes: a power of two from RING_SIZE_MIN to 16 MiB. */
 bool link_size_ok(uint64_t size);

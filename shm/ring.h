@@ -155,6 +155,11 @@ static inline bool ring_publish(struct ring *r)
 	return r->at - atomic_load_explicit(&r->theirs->wait, memory_order_relaxed) - 1 < r->at - old;
 }
 
+/* Is there more to take, or a lie to be found out by taking? */
+static inline bool ring_more(const struct ring *r)
+{
+	return atomic_load_explicit(&r->theirs->pos, memory_order_acquire) != r->at;
+}
 /* About to sleep as a consumer: ask for a kick at the next record.  True: there is none, sleep; false: look again.
  * What was taken must have been published. */
 static inline bool ring_sleep_empty(struct ring *r)

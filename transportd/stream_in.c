@@ -133,17 +133,22 @@ static uint32_t enter_window(struct stream *t, const struct batch *b)
 	return window;
 }
 
-/* Octets peeked behind the partial packet.  0: nothing to be had now. */
+/* Octets peeked behind the partial packet.  0: nothing to be had now.
+ *
+ * Less than was asked for: no more is there, and what comes later rings the loop (LOOP_EDGE), so nobody asks only to hear
+ * EAGAIN.  The one other reason for less are descriptors that somebody passes along with his octets: MSG_CTRUNC tells. */
 static uint32_t peek(struct stream *t)
 {
+	struct iovec at = { t->in + t->have, STREAM_PEEK };
+	struct msghdr m = { .msg_iov = &at, .msg_iovlen = 1 };
 	ssize_t n;
 
 	do
-		n = recv(t->fd, t->in + t->have, STREAM_PEEK, MSG_PEEK | MSG_DONTWAIT);
+		n = recvmsg(t->fd, &m, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	while (n < 0 && errno == EINTR);
+	t->readable = n == STREAM_PEEK || (n > 0 && m.msg_flags & MSG_CTRUNC);
 	if (n > 0)
 		return (uint32_t)n;
-	t->readable = false;
 	if (n == 0 || errno != EAGAIN)
 		stream_gone(t, n ? errno : 0, t->have != 0);
 	return 0;
@@ -178,12 +183,15 @@ int stream_in(struct stream *t)
 	b.len = peek(t);
 	if (!b.len)
 		return line_of(t->step)->state == LINE_UP ? 0 : 1;
-	if (!host_port_open(t->step))		/* nobody to give it to; that the controller is gone would have been seen */
+	if (!host_port_open(t->step)) {		/* nobody to give it to; that the controller is gone would have been seen */
+		t->readable = true;
 		return t->kind->mark(t->fd, 0);
+	}
 	b.len += t->have;
 	frame(t, &b);
 	if (b.end == HOST_PORT_FULL) {
 		stop_full(t, &b);
+		t->readable = true;		/* what is left there rings no more */
 		r = t->kind->mark(t->fd, b.pos ? b.pos - t->have : 0);
 		if (r < 0 || !b.pos)
 			return r;

@@ -128,6 +128,7 @@ int transportd_worker_turn(struct worker *w)
 {
 	struct own *o = worker_own(w);
 	struct step *s = worker_step(w);
+	uint32_t was = line_of(s)->state;
 	int out, in, r, told;
 
 	step_may_act(s);			/* tells the core of a link that began anew */
@@ -143,5 +144,8 @@ int transportd_worker_turn(struct worker *w)
 	worker_commit(w);
 	say_ends(w, o);
 	r = prepare_sleep(w, o);
-	return r < 0 ? r : out || in || told;
+	if (r < 0)
+		return r;
+	return told || line_of(s)->state != was || (o->stream.readable && !o->stream.ring_full && host_port_open(s) &&
+	    line_of(s)->state == LINE_UP);
 }
