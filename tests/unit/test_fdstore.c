@@ -172,8 +172,10 @@ static void a_child_finds_them_by_name(void **state)
 	assert_int_equal(read(two, &got, sizeof got), sizeof got);
 	assert_int_equal(got, 2);
 	close(pidfd);
+#ifndef __SANITIZE_THREAD__	/* it makes a fork of our vfork, whose child cannot tell its parent */
 	s.path = "/nonexistent/program";
 	assert_int_equal(spawn_child(&s, &pid, &pidfd), -ENOENT);
+#endif
 	close(one);
 	close(two);
 }
