@@ -2,6 +2,7 @@
  *
  *   hammer counter|flood ...   a central on the pipeline's air that judges every octet (hammer.c)
  *   hammer far ...             a controller with all its peers, and the loads on them (far_main.c)
+ *   hammer ring ...            shm/ring.h and what it is measured against (ring.c)
  *   hammer yardstick           what a write and a read on a socket pair cost here; no pipeline */
 #include <signal.h>
 #include <stdio.h>
@@ -19,6 +20,7 @@ static int yardstick_main(int argc, char **argv)
 
 static const struct { const char *name; int (*run)(int argc, char **argv); } parts[] = {
 	{ "far", far_main },
+	{ "ring", ring_main },
 	{ "yardstick", yardstick_main },
 };
 
