@@ -232,8 +232,12 @@ static int read_slowly(struct running *r)
 {
 	struct far_link *first = &r->f->link[0];
 	struct timespec pause = { 0, (long)r->l->pause_us * 1000 };
+	struct marks m;
 	int e = 0;
 
+	marks_open(&m, r->l->pid, r->l->pids, r->l->calls);
+	r->l->has_calls = m.has_calls;
+	mark(r, &m, false);
 	for (unsigned i = 0; !e && i < r->l->trips; i++) {
 		uint64_t sent, end;
 
@@ -252,6 +256,8 @@ static int read_slowly(struct running *r)
 		if (!e)
 			e = far_turn(r->f, 0);		/* the completion of the answer leaves here */
 	}
+	mark(r, &m, true);
+	marks_close(&m);
 	return e;
 }
 

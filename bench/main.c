@@ -3,6 +3,7 @@
  *   hammer counter|flood ...   a central on the pipeline's air that judges every octet (hammer.c)
  *   hammer far ...             a controller with all its peers, and the loads on them (far_main.c)
  *   hammer ring ...            shm/ring.h and what it is measured against (ring.c)
+ *   hammer chain ...           bare processes that wake each other, as many as ours (chain.c)
  *   hammer yardstick           what a write and a read on a socket pair cost here; no pipeline */
 #include <signal.h>
 #include <stdio.h>
@@ -21,6 +22,7 @@ static int yardstick_main(int argc, char **argv)
 static const struct { const char *name; int (*run)(int argc, char **argv); } parts[] = {
 	{ "far", far_main },
 	{ "ring", ring_main },
+	{ "chain", chain_main },
 	{ "yardstick", yardstick_main },
 };
 

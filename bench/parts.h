@@ -5,3 +5,4 @@
 int hammer_main(int argc, char **argv);		/* counter, flood: hammer.c; argv[0] and the mode as they came */
 int far_main(int argc, char **argv);		/* far: far_main.c */
 int ring_main(int argc, char **argv);		/* ring: ring.c */
+int chain_main(int argc, char **argv);		/* chain: chain.c */
