@@ -76,22 +76,23 @@ class Far:
         self.say("yardstick")
         return self.answer()["socketpair_us"]
 
-    def counters(self, name):
-        """The worker's own counters, shell's and core's, as its supervisor's descriptor of the stats segment shows them."""
-        folder = Path(f"/proc/{self.supervisors[name]}/fd")
-        for fd in folder.iterdir():
+    def memfd(self, name, what):
+        """A path to a segment of the worker's that its supervisor holds: "stats", "arena"."""
+        for fd in Path(f"/proc/{self.supervisors[name]}/fd").iterdir():
             try:
-                if "stats" not in os.readlink(fd):
-                    continue
-                raw = fd.read_bytes()
+                if os.readlink(fd).startswith(f"/memfd:trefoil-{what}"):
+                    return fd
             except OSError:
                 continue
-            core = len(raw) // 8 and core_counters(name)
-            shell_at = (STATS_COUNTERS * 8 + 63) // 64 * 64
-            values = dict(zip(SHELL, struct.unpack_from(f"<{len(SHELL)}Q", raw, shell_at)))
-            values.update(zip(core, struct.unpack_from(f"<{len(core)}Q", raw)))
-            return values
-        raise AssertionError(f"no stats segment of {name}")
+        raise AssertionError(f"no {what} segment of {name}")
+
+    def counters(self, name):
+        """The worker's own counters, shell's and core's, as the stats segment shows them (shm/stats.h)."""
+        raw = self.memfd(name, "stats").read_bytes()
+        values = dict(zip(SHELL, struct.unpack_from(f"<{len(SHELL)}Q", raw, SHELL_AT)))
+        core = core_counters(name)
+        values.update(zip(core, struct.unpack_from(f"<{len(core)}Q", raw)))
+        return values
 
     def __exit__(self, kind, value, trace):
         self.pipeline.__exit__(kind, value, trace)
@@ -100,7 +101,8 @@ class Far:
         self.tmp.cleanup()
 
 
-STATS_COUNTERS = int(re.search(r"\bCOUNTERS = (\d+)", "".join((ROOT / "shm" / n).read_text() for n in ("step.h", "core.h", "arena.h")))[1])
+COUNTERS = int(re.search(r"\bCOUNTERS = (\d+)", "".join((ROOT / "shm" / n).read_text() for n in ("step.h", "core.h", "arena.h")))[1])
+SHELL_AT = (COUNTERS * 8 + 63) // 64 * 64          # in the stats segment: the core's counters, then the shell's
 CORE_ROWS = {"transportd": ("transportd/line.h", "LINE"), "hostd": ("hostd/core/host.h", "HOST"), "gattd": ("gattd/core/gatt.h", "GATT")}
 
 

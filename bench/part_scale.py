@@ -1,0 +1,79 @@
+"""What more connections cost: CPU per packet at 1, 8, 64 and 256, memory of a connection, and fairness with one that is stuck.
+
+Every connection sends write commands, or (notify) one write is told to all of them.  Memory: a third of an arena is its slots
+(shm/arena.h), the rest the log, of which only what a step logs is ever touched; two arenas for different limits differ by
+whole connections.  Stalled: its packets are never completed; the others' shares of the goodput are compared by Jain's index."""
+import re
+from pathlib import Path
+
+from far import NAMES, Far
+from part_pipeline import one
+from table import Row, section
+
+COUNTS = (1, 8, 64, 256)
+MEMORY_AT = (8, 264 - 8)
+
+
+def arena_slots(far, name):
+    return far.memfd(name, "arena").stat().st_size / 3
+
+
+def resident(far, name):
+    """KiB that the worker has touched of private and of shared memory."""
+    text = Path(f"/proc/{far.workers[name]}/status").read_text()
+    return {k: int(re.search(rf"{k}:\s+(\d+)", text)[1]) for k in ("RssAnon", "RssShmem")}
+
+
+def costs(options):
+    seconds, rounds = (0.5, 1) if options.quick else (2, 3)
+    result = {}
+    for n in COUNTS:
+        with Far(n, pin=options.pin) as far:
+            writes, told = [], []
+            for _ in range(rounds):
+                writes.append(one(far, "write", seconds, connections=n, calls=1))
+                told.append(one(far, "notify", seconds, connections=n, calls=1))
+            write, notify = (sorted(r, key=lambda x: x["cpu_us_all"])[rounds // 2] for r in (writes, told))
+            notify["net_us"] = (notify["cpu_us_all"] * notify["notifications"] - write["cpu_us_all"] * notify["writes"]) / notify["notifications"]
+            result[str(n)] = {"write": write, "notify": notify, "resident_kib": {w: resident(far, w) for w in NAMES},
+                              "arena_slots": {w: arena_slots(far, w) for w in NAMES}}
+    return result
+
+
+def stalled(options):
+    result = {}
+    for n in (8, 64):
+        for name, more in (("commands", {}), ("requests", {"every": 4, "window": 16, "pace": 0x101})):
+            with Far(n, pin=options.pin) as far:
+                r = far.load("write", connections=n, stalled=n - 1, seconds=1 if options.quick else 5, **more)
+                result[f"{name} {n}"] = {k: r[k] for k in ("jain", "least", "most", "writes", "reads", "seconds")}
+    return result
+
+
+def measure(options):
+    result = {"costs": costs(options), "stalled": stalled(options)}
+    few, many = result["costs"]["8"], result["costs"]["256"]
+    result["octets_per_connection"] = {n: (many["arena_slots"][n] - few["arena_slots"][n]) / (256 - 8) for n in NAMES}
+    result["touched_per_connection"] = {n: 1024 * (many["resident_kib"][n]["RssShmem"] - few["resident_kib"][n]["RssShmem"]) / (256 - 8)
+                                        for n in NAMES}
+    return result
+
+
+def show(result):
+    section("scale: CPU per packet, us (system calls); a notification net of its write")
+    costs = result["costs"]
+    for n, r in costs.items():
+        print(f"  {n:>4} connections   write command {r['write']['cpu_us_all']:6.2f} ({r['write']['calls_per_packet'] or 0:.2f})"
+              f"   notification {r['notify']['net_us']:6.2f} ({r['notify']['calls_per_packet'] or 0:.2f})"
+              f"   {r['write']['per_second']:8.0f} and {r['notify']['per_second']:8.0f} /s")
+    Row("write command at 256 against 1", costs["256"]["write"]["cpu_us_all"] / costs["1"]["write"]["cpu_us_all"], "", 1.2).show()
+    Row("notification at 256 against 1", costs["256"]["notify"]["net_us"] / costs["1"]["notify"]["net_us"], "", 1.2).show()
+    Row("write command at 256 against 8", costs["256"]["write"]["cpu_us_all"] / costs["8"]["write"]["cpu_us_all"], "").show()
+    Row("notification at 256 against 8", costs["256"]["notify"]["net_us"] / costs["8"]["notify"]["net_us"], "").show()
+    of, touched = result["octets_per_connection"], result["touched_per_connection"]
+    Row("memory of a connection, hostd and gattd, KiB", (of["hostd"] + of["gattd"]) / 1024, "KiB", 8, "<=",
+        f"hostd {of['hostd']:.0f} octets, gattd {of['gattd']:.0f}; touched under load {touched['hostd']:.0f} and {touched['gattd']:.0f}").show()
+    for name, r in result["stalled"].items():
+        kind, n = name.split()
+        Row(f"Jain's index, {n} connections, one stuck, {kind}", r["jain"], "", 0.99, ">=",
+            f"{r['least']} to {r['most']} packets each in {r['seconds']:.0f} s").show()
