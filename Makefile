@@ -192,9 +192,12 @@ soak:
 	$(Q)tools/install-deps
 	$(Q)TREFOIL_KILLS=$(KILLS) python3 tests/run.py soak
 
+# BENCH="--quick ring latency": short runs, some parts.
+BENCH ?=
 bench:
-	$(Q)if [ -x bench/run ]; then tools/install-deps && $(MAKE) MODE=release all && TREFOIL_BIN=$(CURDIR)/build/bin bench/run; \
-	else echo "make bench: bench/run is not there" >&2; exit 1; fi
+	$(Q)tools/install-deps
+	$(Q)$(MAKE) MODE=release all $(if $(wildcard tests/load/cores.c),cores)
+	$(Q)TREFOIL_BIN=$(CURDIR)/build/bin bench/run $(BENCH)
 
 demo:
 	$(Q)tools/install-deps

@@ -40,7 +40,12 @@ struct medium {
 int duel_run(const struct medium *m, struct duel *d);
 
 uint64_t duel_now_ns(void);
-static inline void duel_relax(void) { __builtin_ia32_pause(); }
+static inline void duel_relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#endif
+}
 /* What every producer does with a message, and every consumer. */
 static inline void duel_stamp(uint8_t *message, uint64_t number) { __builtin_memcpy(message, &number, sizeof number); }
 static inline void duel_check(struct duel *d, const uint8_t *message, uint64_t number)
