@@ -1,7 +1,9 @@
 /* bench/duel.c */
 #include <errno.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -53,6 +55,7 @@ int duel_run(const struct medium *m, struct duel *d)
 	}
 	child = fork();
 	if (!child) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		pin(&may, d->one_core ? 0 : 1);
 		meet(d);
 		m->right(d);

@@ -14,7 +14,8 @@ AGAINST_CK = {32: 4.0, 256: 2.5, 1024: 1.0}
 
 
 def hammer(*words):
-    return json.loads(subprocess.run([str(BIN / "hammer"), "ring", *map(str, words)], capture_output=True, text=True, check=True).stdout)
+    return json.loads(subprocess.run([str(BIN / "hammer"), "ring", *map(str, words)], capture_output=True, text=True, check=True,
+                                     timeout=300).stdout)
 
 
 def one_way(medium, size, batch, messages, sleep=False):
