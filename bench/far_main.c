@@ -155,13 +155,12 @@ static int serve(struct far *f)
 
 	setvbuf(stdin, NULL, _IONBF, 0);	/* poll has to see what is there */
 	while (!r) {
-		struct pollfd p[] = { { STDIN_FILENO, POLLIN, 0 }, { f->fd >= 0 ? f->fd : f->listener, POLLIN, 0 } };
+		struct pollfd p[] = { { STDIN_FILENO, POLLIN, 0 }, { f->fd >= 0 ? f->fd : f->listener,
+			(short)(POLLIN | (f->out_len ? POLLOUT : 0)), 0 } };
 
 		if (poll(p, 2, -1) < 0 && errno != EINTR)
 			return 1;
 		if (p[1].revents)
-			r = far_turn(f, 0) ? 1 : 0;
-		if (!r && f->out_len)
 			r = far_turn(f, 0) ? 1 : 0;
 		if (!r && p[0].revents) {
 			if (!fgets(line, sizeof line, stdin))
