@@ -8,7 +8,7 @@
 #include "base/types.h"
 #include "wire/wire.h"
 
-enum { QUIET_MS = 10000, WAIT_MS = 100, READ_GRACE_MS = 2000 };
+enum { QUIET_MS = 10000, WAIT_MS = 100, READ_GRACE_MS = 2000, FIRST_WINDOW = 8 };
 
 /* While a load runs it is the context of far.on_att. */
 struct running {
@@ -19,6 +19,7 @@ struct running {
 	uint64_t answer_ns;			/* LOAD_READ: when the answer came; 0: not yet */
 	bool stop;
 	unsigned first;				/* who may send first in this turn */
+	unsigned most;				/* what l->window grows to */
 };
 
 static uint64_t now_ns(void)
@@ -36,6 +37,9 @@ static void number_put(uint8_t *at, uint32_t n)
 }
 
 /* ---- what comes ---- */
+/* A window begins small and grows with each answer, as a stack that gives windows out of a shared store expects of its peers. */
+static void grow(struct running *r) { r->l->window = MIN(r->l->window + 1, r->most); }
+
 static void on_notification(struct running *r, struct far_link *l, struct bytes pdu)
 {
 	uint32_t n = pdu.len >= 7 ? number_of(pdu.at + 3) : 0;
@@ -48,6 +52,7 @@ static void on_notification(struct running *r, struct far_link *l, struct bytes 
 		return far_break(r->f, "connection %u: number %u has another's octets", l->index, n);
 	l->heard = n;
 	l->done++;
+	grow(r);
 	r->notifications++;
 }
 
@@ -58,6 +63,7 @@ static void on_read_response(struct running *r, struct far_link *l)
 	l->reading = false;
 	l->done += l->covers - l->acked;
 	l->acked = l->covers;
+	grow(r);
 	r->answer_ns = r->l->kind == LOAD_READ ? now_ns() : 0;
 }
 
@@ -103,12 +109,14 @@ static void send_read(struct running *r, struct far_link *l, uint16_t handle)
 /* One request at a time is under way on a bearer: Core 5.4, Vol 3, Part F, 3.3.2. */
 static void push_writes(struct running *r, struct far_link *l)
 {
+	unsigned every = MIN(r->l->every, r->l->window);
+
 	while (!r->stop && l->sent - l->acked < r->l->window && far_may_send(r->f)) {
 		send_write(r, l);
-		if (!l->reading && l->sent - l->covers >= r->l->every)
+		if (!l->reading && l->sent - l->covers >= every)
 			send_read(r, l, r->l->pace);
 	}
-	if (!l->reading && l->sent != l->covers && (r->stop || l->sent - l->covers >= r->l->every))
+	if (!l->reading && l->sent != l->covers && (r->stop || l->sent - l->covers >= every))
 		send_read(r, l, r->l->pace);
 }
 
@@ -268,7 +276,7 @@ static int read_slowly(struct running *r)
 
 static int run(struct far *f, struct load *l)
 {
-	struct running r = { .f = f, .l = l };
+	struct running r = { .f = f, .l = l, .most = l->window };
 	int e;
 
 	e = load_connect(f, l);
@@ -276,6 +284,7 @@ static int run(struct far *f, struct load *l)
 		return e;
 	for (unsigned i = 0; i < l->connections; i++)
 		f->link[i].sent = f->link[i].acked = f->link[i].covers = f->link[i].heard = 0;
+	l->window = MIN(l->window, (unsigned)FIRST_WINDOW);
 	f->on_att = on_att;
 	f->ctx = &r;
 	if (l->stalled >= 0)
