@@ -2,6 +2,7 @@
 #
 #   make                 release programs, into build/bin/
 #   make MODE=debug      the same with our checks on, into build/debug/bin/ (also: asan tsan norecovery cov)
+#   make cores           bin/cores and bin/cores-plain: what the cores cost (tests/load/cores.c)
 #   make MODE=debug tests            every test program;  make test T=unit/test_x  builds and runs one
 #   make check           installs what is missing, builds, runs every test (CONTRIBUTING.md has the rest)
 #
@@ -151,6 +152,15 @@ $(foreach l,$(LIBS),$(eval $(call LIB,$l)))
 $(foreach p,$(PARTS:/program=),$(eval $(call PART,$p)))
 $(foreach p,$(PROGS),$(eval $(call PROG,$p)))
 
+# What the cores cost, without shells; once as they are and once without an undo log.
+CORES_C := $(wildcard tests/load/*.c) tests/lib/core_harness.c tests/lib/host_world.c tests/lib/gatt_world.c \
+	$(foreach l,hostd/core gattd/core shm wire base,$($l.src))
+cores: $B/cores $B/cores-plain
+$B/cores $B/cores-plain: $(CORES_C) $(wildcard hostd/core/*.h gattd/core/*.h shm/*.h base/*.h wire/* tests/lib/*.h tests/load/*.h)
+	@mkdir -p $(@D)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(filter-out -MD -MP,$(ALL_CFLAGS)) $(if $(findstring plain,$@),-DARENA_PLAIN) $(ALL_LDFLAGS) -o $@ $(CORES_C) $(TEST_LIBS)
+
 # A core: no state of its own, no system call (ARCHITECTURE.md, decisions 1 and 2).
 $(CORES:%=$O/%.checked): $O/%.checked: $O/%.a $(call archive,$(filter-out runtime proto,$(LOW_LIBS))) tools/check-core
 	@echo "  CORE  $*"
@@ -227,4 +237,4 @@ clean:
 
 FORCE:
 .SECONDARY:
-.PHONY: FORCE all tests test run-one floors budgets check asan tsan soak bench demo fuzz build-fuzz install clean
+.PHONY: FORCE all cores tests test run-one floors budgets check asan tsan soak bench demo fuzz build-fuzz install clean

@@ -7,11 +7,13 @@
 
 enum { TURNS_MOST = 100000 };
 
+bool rig_bare;
+
 static uint64_t ring_octets(unsigned l) { return l == LINK_SUPERVISOR ? RIG_SMALL_RING : RIG_RING; }
 
 static void start(struct rig *g)
 {
-	int r = arena_open(&g->arena, &g->plan, g->memory, true);
+	int r = arena_open(&g->arena, &g->plan, g->memory, !rig_bare);
 
 	if (r == ARENA_E_BLANK)
 		arena_format(&g->arena, &g->plan, g->core->fill);

@@ -32,6 +32,7 @@ struct rig {
 	uint8_t buf[RIG_BUF];
 };
 
+extern bool rig_bare;		/* rigs that are opened from now on have no shadow: for measuring */
 void rig_open(struct rig *g, const struct core *core, struct arena_limits limits);
 void rig_close(struct rig *g);
 /* Attach link l; the far end begins anew.  on_link comes with the next rig_run. */
