@@ -23,7 +23,7 @@ uint32_t arena_lay_out(struct arena *a, const struct arena_plan *plan)
 	}
 	for (unsigned i = 0; i < n; i++) {
 		a->pool[i].slots = at;
-		a->pool[i].count = p[i].slots * (p[i].by == LIMIT_NONE ? 1 : plan->limits.of[p[i].by]);
+		a->pool[i].count = (p[i].slots & 0xFFFF) * (p[i].by == LIMIT_NONE ? 1 : plan->limits.of[p[i].by]) + (p[i].slots >> 16);
 		a->pool[i].stride = round_up((uint32_t)sizeof(struct arena_slot) + p[i].size, ARENA_LINE);
 		at += a->pool[i].stride * a->pool[i].count;
 	}
@@ -169,13 +169,6 @@ void arena_free(struct arena *a, unsigned pool, const void *obj)
 	s->generation++;
 	s->next = h->free;
 	*h = (struct pool_head){ s->number + 1u, h->live - 1 };
-}
-
-const void *arena_find(const struct arena *a, unsigned pool, uint32_t id)
-{
-	const struct arena_slot *s = (const void *)(a->at + a->pool[pool].slots + (size_t)(id >> 16) * a->pool[pool].stride);
-
-	return id >> 16 < a->pool[pool].count && s->generation == (uint16_t)id && id & 1 ? s + 1 : NULL;
 }
 
 const void *arena_next(const struct arena *a, unsigned pool, const void *after)

@@ -38,12 +38,14 @@ struct arena_limits { uint32_t of[LIMITS]; };		/* of[LIMIT_NONE] is taken as 1 *
 struct arena_fifo { uint32_t at, octets, cap; };
 struct arena_pool {
 	const char *name;		/* NULL ends a table */
-	uint32_t slots;			/* objects for each unit of `by` */
+	uint32_t slots;			/* objects for each unit of `by`; ARENA_SLOTS: and some besides */
 	enum arena_limit by;
 	uint32_t size, logged;		/* octets of an object; those from `logged` on are loose: queue octets */
 	struct arena_fifo fifo[ARENA_FIFOS];
 };
 #define FIFO(n, q) { offsetof(struct n, q), offsetof(struct n, q##_octets), sizeof ((struct n *)0)->q##_octets }	/* in the row of n */
+
+#define ARENA_SLOTS(each, besides) ((uint32_t)(each) | (uint32_t)(besides) << 16)
 
 struct arena_slot { uint16_t generation, number; uint32_t next; };	/* odd generation: live */
 struct arena_stamp { uint32_t step, log_at; };
@@ -100,10 +102,20 @@ const char *arena_compare(const struct arena *a, const uint8_t *image);
 void arena_log(struct arena *a, size_t off, uint32_t logged);
 void *arena_new(struct arena *a, unsigned pool);
 void arena_free(struct arena *a, unsigned pool, const void *obj);
-const void *arena_find(const struct arena *a, unsigned pool, uint32_t id);
+static inline const void *arena_find(const struct arena *a, unsigned pool, uint32_t id)
+{
+	const struct arena_slot *s = (const void *)(a->at + a->pool[pool].slots + (size_t)(id >> 16) * a->pool[pool].stride);
+
+	return id >> 16 < a->pool[pool].count && s->generation == (uint16_t)id && id & 1 ? s + 1 : NULL;
+}
 const void *arena_next(const struct arena *a, unsigned pool, const void *after);
 uint32_t arena_live(const struct arena *a, unsigned pool);		/* objects in use */
 _Noreturn void arena_panic(const char *what);	/* our own mistake: says so and aborts; the supervisor brings us back */
+/* The object of slot 0, which must be there. */
+static inline const void *arena_only(const struct arena *a, unsigned pool)
+{
+	return a->at + a->pool[pool].slots + sizeof(struct arena_slot);
+}
 static inline const struct arena_slot *arena_slot_of(const void *obj) { return (const struct arena_slot *)obj - 1; }
 
 static inline void *arena_edit(struct arena *a, const void *obj, uint32_t logged)
@@ -125,10 +137,12 @@ static inline void *arena_edit(struct arena *a, const void *obj, uint32_t logged
  *   n_view  by id; NULL if that object is gone          n_edit  log it, then change it
  *   n_next  the live ones, in slot order; NULL starts   n_new   zeroed, NULL when full      n_free
  *   n_id_of its id                                      n_number  its slot, 0 .. slots - 1
+ *   n_only  the one object of a pool that is made with the arena and never freed
  * POOL_n, its place in the table, comes from an enum made of the same rows. */
 #define ARENA_POOL(n, slots, by, logged, ...) \
 static inline const struct n *n##_view(const struct arena *a, struct n##_id id) { return arena_find(a, POOL_##n, id.v); } \
 static inline const struct n *n##_next(const struct arena *a, const struct n *after) { return arena_next(a, POOL_##n, after); } \
+static inline const struct n *n##_only(const struct arena *a) { return arena_only(a, POOL_##n); } \
 static inline struct n##_id n##_id_of(const struct n *o) { return (struct n##_id){ arena_slot_of(o)->generation | (uint32_t)arena_slot_of(o)->number << 16 }; } \
 static inline uint16_t n##_number(const struct n *o) { return arena_slot_of(o)->number; } \
 static inline struct n *n##_edit(struct arena *a, const struct n *o) { return arena_edit(a, o, logged); } \

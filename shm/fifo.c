@@ -1,8 +1,7 @@
 /* shm/fifo.c - byte queues in objects of the arena. */
 #include "shm/undo.h"
 
-/* What q was at the last commit: octets from its head on are still needed, should this step be taken back. */
-static struct fifo fifo_was(const struct arena *a, const void *obj, const struct fifo *q)
+struct fifo fifo_was(const struct arena *a, const void *obj, const struct fifo *q)
 {
 	size_t off = (size_t)((const uint8_t *)obj - a->at);
 	struct arena_stamp st = a->stamp[(off - sizeof(struct arena_slot)) / ARENA_LINE];

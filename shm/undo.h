@@ -22,4 +22,6 @@ void undo_put(struct arena *a, enum undo_kind kind, size_t off, uint32_t len);
 void undo_tell(struct arena *a);
 /* Take `len` octets of log back in an image of the arena, from the last entry to the first. */
 void undo_take_back(uint8_t *image, const uint8_t *log, uint32_t len);
+/* What q, in an object under edit, was at the last commit: octets from its head on are still needed, should this step be taken back. */
+struct fifo fifo_was(const struct arena *a, const void *obj, const struct fifo *q);
 static inline uint32_t round_up(uint32_t n, uint32_t to) { return (n + to - 1) / to * to; }

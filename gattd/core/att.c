@@ -112,17 +112,15 @@ int on_att_exchange_mtu_request(struct gatt *g, const struct bearer *b, const st
 /* 3.4.7.3 */
 int on_att_handle_value_confirmation(struct gatt *g, const struct bearer *b, const struct att_handle_value_confirmation *m)
 {
-	uint64_t was = b->confirm_ns;
-
 	(void)m;
-	if (!was) {
+	if (!b->confirm_ns) {
 		gatt_count(g, GATT_COUNT_unasked);
 		return 0;
 	}
 	bearer_edit(g->arena, b)->confirm_ns = 0;
-	timer_drop(g, was);
+	timer_drop(g, b->index);
 	gatt_count(g, GATT_COUNT_confirmations);
-	if (fifo_len(b, due))
+	if (b->due.len)
 		bearer_set_ready(g, b);
 	return 0;
 }

@@ -1,6 +1,6 @@
 /* gattd/core/att_prepare.c - queued writes.  Core 5.4, Vol 3, Part F, 3.4.6.
  *
- * Each bearer has a queue of GATT_PREPARED_OCTETS; it goes with the bearer.  Execute first works out what would become of every
+ * A bearer may have a queue of GATT_PREPARED_OCTETS, while there is room for it; it goes with the bearer.  Execute first works out what would become of every
  * attribute in it, and changes nothing unless all of it can be done. */
 #include "gattd/core/gatt.h"
 
@@ -15,17 +15,17 @@ struct plan {
 };
 
 /* The part `skip` octets behind the head of the queue, its octets into buf; false: that was the last. */
-static bool part_at(const struct bearer *b, uint32_t skip, struct part *ret, uint8_t buf[GATT_PREPARED_OCTETS])
+static bool part_at(const struct gatt *g, const struct bearer *b, uint32_t skip, struct part *ret, uint8_t buf[GATT_PREPARED_OCTETS])
 {
 	uint8_t head[HEAD];
 	struct rd r = rd_from((struct bytes){ head, HEAD });
 
-	if (!fifo_peek(b, prepared, skip, head, HEAD))
+	if (!queue_peek(g->arena, POOL_chunk, &b->prepared, skip, head, HEAD))
 		return false;
 	ret->handle = (uint16_t)rd_le(&r, 2);
 	ret->offset = (uint16_t)rd_le(&r, 2);
 	ret->octets = (struct bytes){ buf, rd_le(&r, 2) };
-	return fifo_peek(b, prepared, skip + HEAD, buf, (uint32_t)ret->octets.len);
+	return queue_peek(g->arena, POOL_chunk, &b->prepared, skip + HEAD, buf, (uint32_t)ret->octets.len);
 }
 
 /* 3.4.6.1: permissions now; offsets and lengths when it is executed. */
@@ -41,14 +41,14 @@ int on_att_prepare_write_request(struct gatt *g, const struct bearer *b, const s
 	r = a ? attribute_may_write(a) : ATT_ERROR_INVALID_HANDLE;
 	if (r)
 		return r;
-	if (fifo_room(b, prepared) < HEAD + req->value.len)
+	if (GATT_PREPARED_OCTETS - b->prepared.len < HEAD + req->value.len || !bearer_may_prepare(g, b))
 		return ATT_ERROR_PREPARE_QUEUE_FULL;
 	wr_le(&w, req->handle, 2);
 	wr_le(&w, req->offset, 2);
 	wr_le(&w, req->value.len, 2);
 	e = bearer_edit(g->arena, b);
-	fifo_push(g->arena, e, prepared, head, HEAD);
-	fifo_push(g->arena, e, prepared, req->value.at, (uint32_t)req->value.len);
+	queue_push(g->arena, POOL_chunk, &e->prepared, head, HEAD);
+	queue_push(g->arena, POOL_chunk, &e->prepared, req->value.at, (uint32_t)req->value.len);
 	att_prepare_write_response_encode(&(struct att_prepare_write_response){ req->handle, req->offset, req->value },
 	    bearer_open(g, b, ATT_PREPARE_WRITE_RESPONSE));
 	return 0;
@@ -86,7 +86,7 @@ static int plan_make(struct gatt *g, const struct bearer *b, struct plan *p)
 	int r;
 
 	p->count = 0;
-	for (; part_at(b, skip, &part, buf); skip += HEAD + (uint32_t)part.octets.len) {
+	for (; part_at(g, b, skip, &part, buf); skip += HEAD + (uint32_t)part.octets.len) {
 		g->failed_handle = part.handle;
 		a = attribute_find(g, part.handle);
 		r = a ? attribute_may_write(a) : ATT_ERROR_INVALID_HANDLE;
@@ -157,7 +157,7 @@ static void plan_carry_out(struct gatt *g, const struct bearer *b, const struct 
 	struct part part;
 	uint32_t skip = 0;
 
-	for (; part_at(b, skip, &part, buf); skip += HEAD + (uint32_t)part.octets.len)
+	for (; part_at(g, b, skip, &part, buf); skip += HEAD + (uint32_t)part.octets.len)
 		part_write(g, b, &part);
 	for (unsigned i = 0; i < p->echoes; i++) {
 		const struct value *v = value_at(g, p->echo[i].from);
@@ -171,7 +171,6 @@ static void plan_carry_out(struct gatt *g, const struct bearer *b, const struct 
 int on_att_execute_write_request(struct gatt *g, const struct bearer *b, const struct att_execute_write_request *req)
 {
 	struct plan plan = { 0 };
-	struct bearer *e;
 	int r = 0;
 
 	if (req->flags) {
@@ -183,8 +182,7 @@ int on_att_execute_write_request(struct gatt *g, const struct bearer *b, const s
 		if (!r)
 			plan_carry_out(g, b, &plan);
 	}
-	e = bearer_edit(g->arena, b);
-	fifo_pop(e, prepared, NULL, fifo_len(e, prepared));
+	bearer_forget_prepared(g, b);
 	if (!r)
 		att_execute_write_response_encode(&(struct att_execute_write_response){ }, bearer_open(g, b, ATT_EXECUTE_WRITE_RESPONSE));
 	return r;

@@ -21,6 +21,7 @@ void att_cccd_set(struct gatt *g, const struct bearer *b, const struct attribute
 	struct bearer *e = bearer_edit(g->arena, b);
 
 	e->cccd[n / 4] = (uint8_t)((e->cccd[n / 4] & ~(3u << shift)) | bits << shift);
+	subscriber_set(g, a, b->index, bits != 0);
 }
 
 int att_write(struct gatt *g, const struct bearer *b, const struct attribute *a, struct bytes value)

@@ -3,7 +3,11 @@
 #include "wire/hci_error.h"
 #include "wire/l2cap_names.h"
 
-enum { OVERHEAD = 4 };		/* what a PDU costs in a window beyond its length; also the head of one that waits in rx */
+enum {
+	OVERHEAD = 4,			/* what a PDU costs in a window beyond its length; also the head of one that waits in rx */
+	COMMAND_FLAG = 0x40,		/* of an ATT opcode */
+	KEPT_MAX = GATT_MTU_MAX + 1,	/* octets that are kept of one that waits: it stays too long */
+};
 
 unsigned mask_next(const uint64_t *mask, unsigned i)
 {
@@ -41,10 +45,44 @@ void bearer_set_ready(struct gatt *g, const struct bearer *b)
 		mask_set(server_change(g)->ready, b->index);
 }
 
+static void clear(struct gatt *g, struct queue *q) { queue_pop(g->arena, POOL_chunk, q, NULL, q->len); }
+
+bool bearer_may_prepare(struct gatt *g, const struct bearer *b)
+{
+	if (b->prepared_chunks)
+		return true;
+	if (the_server(g)->spare < 2 * GATT_PREPARED_CHUNKS)		/* as with windows: as much as is left */
+		return false;
+	server_change(g)->spare -= GATT_PREPARED_CHUNKS;
+	bearer_edit(g->arena, b)->prepared_chunks = GATT_PREPARED_CHUNKS;
+	return true;
+}
+
+void bearer_forget_prepared(struct gatt *g, const struct bearer *b)
+{
+	struct bearer *e;
+
+	if (!b->prepared_chunks)
+		return;
+	e = bearer_edit(g->arena, b);
+	clear(g, &e->prepared);
+	server_change(g)->spare += e->prepared_chunks;
+	e->prepared_chunks = 0;
+}
+
+static void forget_queues(struct gatt *g, const struct bearer *b)
+{
+	struct bearer *e = bearer_edit(g->arena, b);
+
+	clear(g, &e->rx);
+	clear(g, &e->due);
+	bearer_forget_prepared(g, b);
+}
+
 void bearer_drop(struct gatt *g, const struct bearer *b)
 {
 	struct server *s = server_change(g);
-	uint64_t confirm_ns = b->confirm_ns, held_ns = b->held_ns;
+	unsigned index = b->index;
 
 	mask_clear(s->live, b->index);
 	mask_clear(s->ready, b->index);
@@ -52,9 +90,10 @@ void bearer_drop(struct gatt *g, const struct bearer *b)
 	mask_clear(s->dead, b->index);
 	if (b->wanted)
 		held_wake(g);
+	forget_queues(g, b);
+	s->spare += b->extra;
 	bearer_free(g->arena, b);
-	timer_drop(g, confirm_ns);
-	timer_drop(g, held_ns);
+	timer_drop(g, index);
 }
 
 void bearers_abandon(struct gatt *g)
@@ -63,7 +102,7 @@ void bearers_abandon(struct gatt *g)
 
 	for (unsigned w = 0; w < GATT_MASK_WORDS; w++) {
 		s->dead[w] |= s->live[w];
-		s->live[w] = s->ready[w] = s->held[w] = 0;
+		s->live[w] = s->ready[w] = s->held[w] = s->timed[w] = 0;
 	}
 	s->timer_ns = DEADLINE_NONE;
 	s->pending_ns = 0;
@@ -88,21 +127,31 @@ void bearer_send_disconnect(struct gatt *g, uint16_t index, uint16_t generation,
 	    (struct record){ .len = 1, .kind = RECORD_DISCONNECT, .index = index, .generation = generation });
 }
 
+/* What the PDUs in rx cost hostd: more than is kept of those that are too long. */
+static uint32_t waiting_cost(const struct gatt *g, const struct bearer *b)
+{
+	uint8_t head[OVERHEAD];
+	uint32_t cost = 0, at = 0, len;
+
+	for (; queue_peek(g->arena, POOL_chunk, &b->rx, at, head, sizeof head); at += OVERHEAD + MIN(len, (uint32_t)KEPT_MAX)) {
+		len = head[2] | (uint32_t)head[3] << 8;
+		cost += OVERHEAD + len;
+	}
+	return cost;
+}
+
 void bearer_end(struct gatt *g, const struct bearer *b, uint8_t reason)
 {
 	struct bearer *e = bearer_edit(g->arena, b);
-	uint64_t confirm_ns = b->confirm_ns;
 
 	if (b->state == BEARER_ENDED)
 		return;
 	e->state = BEARER_ENDED;
-	bearer_consumed(g, b, fifo_len(e, rx));
-	fifo_pop(e, rx, NULL, fifo_len(e, rx));
-	fifo_pop(e, due, NULL, fifo_len(e, due));
-	fifo_pop(e, prepared, NULL, fifo_len(e, prepared));
+	bearer_consumed(g, b, waiting_cost(g, b), 0);
+	forget_queues(g, b);
 	e->confirm_ns = 0;
 	e->told = 0;
-	timer_drop(g, confirm_ns);
+	timer_drop(g, b->index);
 	held_done(g, b);
 	if (e->wanted) {
 		e->wanted = 0;
@@ -149,20 +198,35 @@ bool bearer_has_room(const struct bearer *b, size_t len, bool answer)
 	return b->room_out >= len + OVERHEAD + keep;
 }
 
-void bearer_consumed(struct gatt *g, const struct bearer *b, uint32_t cost)
+static uint32_t window_in(const struct bearer *b) { return b->base_in + b->extra * CHUNK_OCTETS; }
+
+void bearer_consumed(struct gatt *g, const struct bearer *b, uint32_t cost, uint32_t most)
 {
 	struct bearer *e = bearer_edit(g->arena, b);
+	uint32_t octets;
 	struct wr w;
 
 	e->owed += cost;
-	if (e->owed < e->window_in / 4)
+	if (!e->owed || e->owed < most)
 		return;
-	w = wr_into(step_reserve(g->step, LINK_UP, 4), 4);
-	local_credit_encode(&(struct local_credit){ e->owed }, &w);
-	step_give(g->step, LINK_UP,
-	    (struct record){ .len = 4, .kind = RECORD_CREDIT, .index = b->index, .generation = b->generation });
+	octets = window_renew(&e->extra, GATT_WINDOW_EXTRA, &server_change(g)->spare, e->owed);
 	e->used_in -= e->owed;
 	e->owed = 0;
+	if (!octets)
+		return;
+	w = wr_into(step_reserve(g->step, LINK_UP, 4), 4);
+	local_credit_encode(&(struct local_credit){ octets }, &w);
+	step_give(g->step, LINK_UP,
+	    (struct record){ .len = 4, .kind = RECORD_CREDIT, .index = b->index, .generation = b->generation });
+}
+
+/* A PDU is done with.  Of commands and notifications an eighth of the window may be kept back; of the others, for which hostd
+ * keeps a place free in it, an eighth of its base. */
+static void pdu_consumed(struct gatt *g, const struct bearer *b, uint16_t cid, struct bytes pdu, uint32_t cost)
+{
+	bool command = cid == L2CAP_CID_ATT && pdu.len && pdu.at[0] & COMMAND_FLAG;
+
+	bearer_consumed(g, b, cost, (command ? window_in(b) : b->base_in) / 8);
 }
 
 /* ---- in ---- */
@@ -191,25 +255,28 @@ static void pdu_wait(struct gatt *g, const struct bearer *b, uint16_t cid, struc
 
 	wr_le(&w, cid, 2);
 	wr_le(&w, pdu.len, 2);
-	fifo_push(g->arena, e, rx, head, sizeof head);
-	fifo_push(g->arena, e, rx, pdu.at, (uint32_t)pdu.len);
+	queue_push(g->arena, POOL_chunk, &e->rx, head, sizeof head);
+	queue_push(g->arena, POOL_chunk, &e->rx, pdu.at, MIN((uint32_t)pdu.len, (uint32_t)KEPT_MAX));
 }
 
 bool bearer_take_waiting(struct gatt *g, const struct bearer *b)
 {
-	uint8_t head[OVERHEAD], pdu[GATT_RX_OCTETS];
+	uint8_t head[OVERHEAD], octets[KEPT_MAX];
+	struct bytes pdu = { octets, 0 };
 	uint16_t cid, len;
 
-	if (!fifo_peek(b, rx, 0, head, sizeof head))
+	if (!queue_peek(g->arena, POOL_chunk, &b->rx, 0, head, sizeof head))
 		return false;
 	cid = (uint16_t)(head[0] | head[1] << 8);
 	len = (uint16_t)(head[2] | head[3] << 8);
-	if (!fifo_peek(b, rx, sizeof head, pdu, len) || pdu_take(g, b, cid, (struct bytes){ pdu, len }) == GATT_HOLD)
+	pdu.len = MIN((size_t)len, (size_t)KEPT_MAX);
+	if (!queue_peek(g->arena, POOL_chunk, &b->rx, sizeof head, octets, (uint32_t)pdu.len) ||
+	    pdu_take(g, b, cid, pdu) == GATT_HOLD)
 		return g->again;
 	if (b->state == BEARER_OPEN) {		/* else its queue was emptied with it */
 		held_done(g, b);
-		fifo_pop(bearer_edit(g->arena, b), rx, NULL, OVERHEAD + (uint32_t)len);
-		bearer_consumed(g, b, OVERHEAD + (uint32_t)len);
+		queue_pop(g->arena, POOL_chunk, &bearer_edit(g->arena, b)->rx, NULL, OVERHEAD + (uint32_t)pdu.len);
+		pdu_consumed(g, b, cid, pdu, OVERHEAD + (uint32_t)len);
 	}
 	return true;
 }
@@ -236,7 +303,7 @@ void gatt_on_pdu(struct gatt *g, const struct record *r, struct bytes payload)
 	}
 	cost = OVERHEAD + (uint32_t)m.pdu.len;
 	e = bearer_edit(g->arena, b);
-	if (cost > e->window_in - e->used_in) {
+	if (cost > window_in(b) - e->used_in) {
 		gatt_count(g, GATT_COUNT_overruns);
 		bearer_end(g, b, HCI_ERROR_REMOTE_USER_TERMINATED_CONNECTION);
 		return;
@@ -245,14 +312,14 @@ void gatt_on_pdu(struct gatt *g, const struct record *r, struct bytes payload)
 	e->pdus_in++;
 	gatt_count(g, GATT_COUNT_pdus_in);
 	if (b->state == BEARER_ENDED) {
-		bearer_consumed(g, b, cost);
+		bearer_consumed(g, b, cost, b->base_in / 8);
 		return;
 	}
 	/* A confirmation answers us: what it sets free may be what the queue before it waits for. */
-	if ((fifo_len(b, rx) && !is_confirmation(&m)) || pdu_take(g, b, m.cid, m.pdu) == GATT_HOLD)
+	if ((b->rx.len && !is_confirmation(&m)) || pdu_take(g, b, m.cid, m.pdu) == GATT_HOLD)
 		pdu_wait(g, b, m.cid, m.pdu);
 	else
-		bearer_consumed(g, b, cost);
+		pdu_consumed(g, b, m.cid, m.pdu, cost);
 }
 
 void gatt_on_credit(struct gatt *g, const struct record *r, struct bytes payload)
@@ -268,12 +335,12 @@ void gatt_on_credit(struct gatt *g, const struct record *r, struct bytes payload
 		gatt_count(g, GATT_COUNT_records_bad);
 		return;
 	}
-	if (m.octets > b->window_out - b->room_out) {
+	if (m.octets > GATT_WINDOW_MOST - b->room_out) {
 		gatt_count(g, GATT_COUNT_credits_bad);
-		m.octets = b->window_out - b->room_out;
+		m.octets = GATT_WINDOW_MOST - b->room_out;
 	}
 	bearer_edit(g->arena, b)->room_out += m.octets;
-	if (fifo_len(b, rx) || fifo_len(b, due))
+	if (b->rx.len || b->due.len)
 		bearer_set_ready(g, b);
 }
 
@@ -284,8 +351,8 @@ void gatt_on_connected(struct gatt *g, const struct record *r, struct bytes payl
 	struct local_connected m;
 	struct bearer *b;
 
-	if (!seat || !r->generation || !local_connected_decode(payload, &m) || m.window_in > GATT_RX_OCTETS ||
-	    m.window_in < GATT_MTU_MAX + OVERHEAD || m.window_out < GATT_MTU_MIN + OVERHEAD) {
+	if (!seat || !r->generation || !local_connected_decode(payload, &m) || m.window_in > GATT_WINDOW_IN ||
+	    m.window_in < GATT_MTU_MAX + OVERHEAD || m.window_out < GATT_MTU_MIN + OVERHEAD || m.window_out > GATT_WINDOW_MOST) {
 		gatt_count(g, GATT_COUNT_records_bad);
 		bearer_send_disconnect(g, r->index, r->generation, HCI_ERROR_REMOTE_DEVICE_TERMINATED_LOW_RESOURCES);
 		return;
@@ -301,7 +368,7 @@ void gatt_on_connected(struct gatt *g, const struct record *r, struct bytes payl
 	b->generation = r->generation;
 	b->mtu = GATT_MTU_MIN;
 	b->mtu_max = (uint16_t)MIN(the_server(g)->mtu, m.window_out - OVERHEAD);
-	b->window_in = m.window_in;
+	b->base_in = m.window_in;
 	b->window_out = b->room_out = m.window_out;
 	seat_edit(g->arena, seat)->bearer = bearer_id_of(b);
 	mask_set(server_change(g)->live, r->index);

@@ -16,6 +16,23 @@ unsigned bearer_cccd(const struct bearer *b, const struct attribute *a)
 	return a->cccd ? (unsigned)b->cccd[n / 4] >> n % 4 * 2 & 3u : 0;
 }
 
+const struct subscribers *subscribers_of(const struct gatt *g, const struct attribute *a)
+{
+	return a->cccd ? subscribers_view(g->arena, (struct subscribers_id){ 1 | (a->cccd - 1u) << 16 }) : NULL;
+}
+
+void subscriber_set(struct gatt *g, const struct attribute *a, unsigned index, bool is)
+{
+	const struct subscribers *s = subscribers_of(g, a);
+
+	if (mask_has(s->at, index) == is)
+		return;
+	if (is)
+		mask_set(subscribers_edit(g->arena, s)->at, index);
+	else
+		mask_clear(subscribers_edit(g->arena, s)->at, index);
+}
+
 static uint32_t told_len(const struct bearer *b, size_t len) { return (uint32_t)MIN(len, b->mtu - 3u); }
 
 void value_set(struct gatt *g, unsigned attribute, struct bytes value)
@@ -37,6 +54,7 @@ void held_note(struct gatt *g, const struct bearer *b)
 {
 	if (!b->held_ns) {
 		bearer_edit(g->arena, b)->held_ns = held_until(g);
+		timer_note(g, b->index);
 		gatt_count(g, GATT_COUNT_held);
 	}
 	mask_set(server_change(g)->held, b->index);
@@ -44,13 +62,11 @@ void held_note(struct gatt *g, const struct bearer *b)
 
 void held_done(struct gatt *g, const struct bearer *b)
 {
-	uint64_t was = b->held_ns;
-
-	if (!was)
+	if (!b->held_ns)
 		return;
 	bearer_edit(g->arena, b)->held_ns = 0;
 	mask_clear(server_change(g)->held, b->index);
-	timer_drop(g, was);
+	timer_drop(g, b->index);
 }
 
 void held_wake(struct gatt *g)
@@ -71,7 +87,7 @@ static void became_roomy(struct gatt *g, const struct bearer *b)
 	if (!b->wanted && !b->stalled)
 		return;
 	e = bearer_edit(g->arena, b);
-	if (!fifo_len(e, due))
+	if (!e->due.len)
 		e->stalled = 0;
 	if (e->wanted)
 		held_wake(g);
@@ -98,24 +114,40 @@ static uint32_t due_need(const struct gatt *g, const struct bearer *b, const str
 	return need;
 }
 
+/* Whoever may have subscribed to any of these. */
+static void concerned(const struct gatt *g, const struct change *c, unsigned n, uint64_t ret[GATT_MASK_WORDS])
+{
+	memset(ret, 0, GATT_MASK_WORDS * sizeof *ret);
+	for (unsigned k = 0; k < n; k++) {
+		const struct subscribers *s = subscribers_of(g, attribute_at(g, c[k].target));
+
+		for (unsigned w = 0; s && w < GATT_MASK_WORDS; w++)
+			ret[w] |= s->at[w];
+	}
+	for (unsigned w = 0; w < GATT_MASK_WORDS; w++)
+		ret[w] &= the_server(g)->live[w];
+}
+
 /* The second is the change's, not the subscriber's: however many of these there are, and whatever little progress each makes, and
  * whatever smaller changes of others get in before, it waits no longer. */
 bool change_fits(struct gatt *g, const struct change *c, unsigned n, uint64_t held_ns, uint16_t *ret_told)
 {
 	const struct server *s = the_server(g);
+	uint64_t mask[GATT_MASK_WORDS];
 	unsigned stalls = 0;
 	uint16_t told = 0;
 
 	if (s->spreads)
 		return false;
-	for (unsigned i = mask_next(s->live, 0); i < GATT_CONNECTIONS_MAX && stalls < GATT_SPREAD; i = mask_next(s->live, i + 1)) {
+	concerned(g, c, n, mask);
+	for (unsigned i = mask_next(mask, 0); i < GATT_CONNECTIONS_MAX && stalls < GATT_SPREAD; i = mask_next(mask, i + 1)) {
 		const struct bearer *b = bearer_at(g, i);
 		uint32_t need = due_need(g, b, c, n);
 
 		if (!need || b->stalled || b->state != BEARER_OPEN)
 			continue;
 		told++;
-		if (need <= fifo_room(b, due))
+		if (need <= GATT_DUE_OCTETS - b->due.len)
 			continue;
 		if (held_ns != HELD_OVER) {
 			bearer_edit(g->arena, b)->wanted = 1;
@@ -149,6 +181,7 @@ static void send_indication(struct gatt *g, const struct bearer *b, uint16_t han
 	    bearer_open(g, b, ATT_HANDLE_VALUE_INDICATION));
 	bearer_send(g, b);
 	bearer_edit(g->arena, b)->confirm_ns = g->now_ns + CONFIRM_NS;
+	timer_note(g, b->index);
 	timer_set(g, g->now_ns + CONFIRM_NS);
 	gatt_count(g, GATT_COUNT_indications);
 }
@@ -176,7 +209,7 @@ static void tell_later(struct gatt *g, const struct bearer *b, uint16_t handle, 
 	struct wr w = wr_into(head, sizeof head);
 	struct bearer *e;
 
-	if (fifo_room(b, due) < DUE_HEAD + value.len) {
+	if (GATT_DUE_OCTETS - b->due.len < DUE_HEAD + value.len) {
 		gatt_count(g, GATT_COUNT_discarded);
 		bearer_edit(g->arena, b)->discarded++;
 		return;
@@ -184,8 +217,8 @@ static void tell_later(struct gatt *g, const struct bearer *b, uint16_t handle, 
 	e = bearer_edit(g->arena, b);
 	wr_le(&w, handle, 2);
 	wr_le(&w, word, 2);
-	fifo_push(g->arena, e, due, head, DUE_HEAD);
-	fifo_push(g->arena, e, due, value.at, (uint32_t)value.len);
+	queue_push(g->arena, POOL_chunk, &e->due, head, DUE_HEAD);
+	queue_push(g->arena, POOL_chunk, &e->due, value.at, (uint32_t)value.len);
 	bearer_set_ready(g, b);
 }
 
@@ -200,7 +233,7 @@ static void tell(struct gatt *g, const struct bearer *b, unsigned attribute, uns
 		bearer_edit(g->arena, b)->discarded++;
 		return;
 	}
-	if (!fifo_len(b, due))
+	if (!b->due.len)
 		bits = tell_now(g, b, handle, bits, value);
 	if (bits)
 		tell_later(g, b, handle, bits, value);
@@ -210,14 +243,18 @@ void change_spread(struct gatt *g)
 {
 	const struct server *s = the_server(g);
 	unsigned left = GATT_SPREAD, i = s->spread_at, bits;
+	const struct attribute *a = attribute_at(g, s->spread[0]);
+	const struct subscribers *of = subscribers_of(g, a);
 
 	if (!s->spreads)
 		return;
-	for (i = mask_next(s->live, i); i < GATT_CONNECTIONS_MAX && left; i = mask_next(s->live, i + 1)) {
-		const struct bearer *b = bearer_at(g, i);
+	for (i = of ? mask_next(of->at, i) : GATT_CONNECTIONS_MAX; i < GATT_CONNECTIONS_MAX && left; i = mask_next(of->at, i + 1)) {
+		const struct bearer *b = mask_has(s->live, i) ? bearer_at(g, i) : NULL;
 
-		bits = b->state == BEARER_OPEN ? bearer_cccd(b, attribute_at(g, s->spread[0])) : 0;
+		bits = b ? bearer_cccd(b, a) : 0;
 		if (!bits)
+			subscriber_set(g, a, i, false);
+		if (!bits || b->state != BEARER_OPEN)
 			continue;
 		tell(g, b, s->spread[0], bits);
 		left--;
@@ -259,11 +296,11 @@ bool due_send(struct gatt *g, const struct bearer *b, unsigned most)
 
 	if (b->state != BEARER_OPEN)
 		return false;
-	while (had - g->sends < most && g->sends && fifo_peek(b, due, 0, head, DUE_HEAD)) {
+	while (had - g->sends < most && g->sends && queue_peek(g->arena, POOL_chunk, &b->due, 0, head, DUE_HEAD)) {
 		handle = (uint16_t)(head[0] | head[1] << 8);
 		word = (uint16_t)(head[2] | head[3] << 8);
 		len = word & DUE_LENGTH;
-		fifo_peek(b, due, DUE_HEAD, value, len);
+		queue_peek(g->arena, POOL_chunk, &b->due, DUE_HEAD, value, len);
 		bits = (unsigned)word >> DUE_BITS_AT & ~(unsigned)b->told;
 		left = tell_now(g, b, handle, bits, (struct bytes){ value, len });
 		if (left == bits)
@@ -273,8 +310,8 @@ bool due_send(struct gatt *g, const struct bearer *b, unsigned most)
 		if (left)
 			continue;
 		e->told = 0;
-		fifo_pop(e, due, NULL, DUE_HEAD + (uint32_t)len);
+		queue_pop(g->arena, POOL_chunk, &e->due, NULL, DUE_HEAD + (uint32_t)len);
 		became_roomy(g, b);
 	}
-	return fifo_len(b, due) != 0;
+	return b->due.len != 0;
 }

@@ -18,8 +18,13 @@ unsigned attribute_from(const struct gatt *g, uint16_t handle)
 
 const struct attribute *attribute_find(const struct gatt *g, uint16_t handle)
 {
-	unsigned i = attribute_from(g, handle);
-	const struct attribute *a = i < the_server(g)->attributes ? attribute_at(g, i) : NULL;
+	unsigned n = the_server(g)->attributes, i = handle - 1u;
+	const struct attribute *a = i < n ? attribute_at(g, i) : NULL;
+
+	if (a && a->handle == handle)		/* mostly there is no gap */
+		return a;
+	i = attribute_from(g, handle);
+	a = i < n ? attribute_at(g, i) : NULL;
 
 	return a && a->handle == handle ? a : NULL;
 }

@@ -22,18 +22,22 @@ enum {
 	TURN = GATT_TURN_PDUS * PDU + PDU + CREDIT + GATT_TURN_BEARERS * (DISCONNECT + CREDIT),
 
 	LOG_BASE = LOGGED(sizeof(struct server)) + LOGGED(sizeof(struct counters)) + LOGGED(sizeof(struct positions)),
-	LOG_BEARER = LOGGED(offsetof(struct bearer, rx_octets)),
-	LOG_PUSH = GATT_VALUE_MAX + 4 + 4 * 16,			/* octets of a queue that were popped in this step: head and value, each may wrap */
+	LOG_BEARER = LOGGED(sizeof(struct bearer)),
+	LOG_PUSH = QUEUE_UNDO(GATT_MTU_MAX + 4),
+	LOG_MASK = LOGGED(sizeof(struct subscribers)),
+	/* Bearers that end, with all that they have queued. */
+	LOG_ENDS = GATT_TURN_BEARERS * QUEUE_UNDO_CLEAR(GATT_CHUNKS_EACH) +
+	    QUEUE_UNDO_CLEAR(GATT_SPARE_BESIDES + GATT_CONNECTIONS_MAX * GATT_SPARE_EACH),
 	LOG_VALUES = 2 * GATT_PREPARED_HANDLES * LOGGED(sizeof(struct value)),
-	LOG_TOLD = GATT_SPREAD * (LOG_BEARER + LOG_PUSH),
-	LOG_RECORD = LOG_BASE + 2 * LOG_BEARER + LOG_PUSH + LOG_VALUES + LOG_TOLD,
+	LOG_TOLD = GATT_SPREAD * (LOG_BEARER + LOG_PUSH) + GATT_PREPARED_HANDLES * LOG_MASK,
+	LOG_RECORD = LOG_BASE + 2 * LOG_BEARER + LOG_PUSH + LOG_VALUES + LOG_TOLD + LOG_ENDS,
 	LOG_REQUEST = 4 * LOGGED(sizeof(struct kept)) + 3 * LOGGED(sizeof(struct pending)) + LOGGED(sizeof(struct value)) + LOG_TOLD,
 	/* A turn: timers, burials and service touch so many bearers; two rounds of telling; a PDU taken; a request. */
 	UNDO = LOG_RECORD + LOG_REQUEST + LOG_TOLD + 3 * GATT_TURN_BEARERS * LOG_BEARER + 16 * 64,
 
 	/* The log of the smallest arena there can be: one connection, the attributes of GAP and GATT. */
 	ATTRIBUTES_MIN = 24,
-	SLOTS_MIN = sizeof(struct bearer) + ATTRIBUTES_MIN * (sizeof(struct value) + sizeof(struct attribute)) +
+	SLOTS_MIN = sizeof(struct bearer) + GATT_SHARED_OCTETS + ATTRIBUTES_MIN * (sizeof(struct value) + sizeof(struct attribute)) +
 	    GATT_PENDING * sizeof(struct pending) + GATT_KEPT * sizeof(struct kept) + sizeof(struct counters),
 };
 _Static_assert(UNDO < 2 * SLOTS_MIN - SLOTS_MIN / 2, "the log of a small arena holds a record, and some more in a batch");
@@ -48,6 +52,9 @@ static void fill(struct arena *a)
 	s = server_new(a);
 	s->timer_ns = DEADLINE_NONE;
 	s->mtu = GATT_MTU_MAX;
+	s->spare = GATT_SPARE_BESIDES + GATT_SPARE_EACH * a->pool[POOL_bearer].count;
+	while (subscribers_new(a))
+		;
 	while (seat_new(a))
 		;
 	while (kept_new(a))
@@ -131,7 +138,7 @@ static void on_poison(struct step *s, unsigned link, const struct record *r, enu
 const struct core gatt_core = {
 	.name = "gattd",
 	.pools = pools,
-	.version = 1,
+	.version = 2,
 	.counter_names = counter_names,
 	.reserve = {
 		[LINK_UP] = { [LINK_UP] = TAKEN },

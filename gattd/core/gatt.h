@@ -13,7 +13,8 @@
  * Guarantees: one answer to each request, in order; a change is told to every subscriber in the order of the changes; a
  * change waits (so does what came after it from the same client, and nothing else) while a subscriber lacks room, for a
  * second at most: then all subscribers that lack it are stalled, and miss changes, counted, until they have drained.
- * No timer outlives what it was for: where nothing waits and no confirmation is to come, there is no deadline.
+ * Where nothing waits and no confirmation is to come, there is no deadline.  What a PDU costs does not depend on how many
+ * connections there are, but on how many are told of it.
  * Refuses: what the Core Specification names, by the code it names.
  *
  * This header is what the files of the core share.  From outside only gatt_core is used. */
@@ -82,7 +83,7 @@ struct gatt {
 };
 
 static inline struct gatt gatt_open(struct step *s) { return (struct gatt){ .arena = s->arena, .step = s, .now_ns = s->now_ns }; }
-static inline const struct server *the_server(const struct gatt *g) { return server_next(g->arena, NULL); }
+static inline const struct server *the_server(const struct gatt *g) { return server_only(g->arena); }
 static inline struct server *server_change(struct gatt *g) { return server_edit(g->arena, the_server(g)); }
 static inline void gatt_count(struct gatt *g, enum gatt_counter c) { step_count(g->step, c, 1); }
 /* Attributes and values are made in one go, never freed, and so sit in their slots in their first generation. */
@@ -123,8 +124,11 @@ struct wr *bearer_open_on(struct gatt *g, const struct bearer *b, uint16_t cid, 
 void bearer_send(struct gatt *g, const struct bearer *b);
 /* Does hostd take `len` octets of PDU more?  answer: they are an answer; others leave room for one. */
 bool bearer_has_room(const struct bearer *b, size_t len, bool answer);
-/* `cost` octets of the window are done with; they are handed back once they are worth a record. */
-void bearer_consumed(struct gatt *g, const struct bearer *b, uint32_t cost);
+/* `cost` octets of the window are done with; they are handed back once they are worth a record: `most` that are kept back. */
+void bearer_consumed(struct gatt *g, const struct bearer *b, uint32_t cost, uint32_t most);
+/* May prepared writes be kept for it? */
+bool bearer_may_prepare(struct gatt *g, const struct bearer *b);
+void bearer_forget_prepared(struct gatt *g, const struct bearer *b);
 /* Take PDUs that wait in rx, at most one.  Returns whether one was taken, or subscribers were stalled for it. */
 bool bearer_take_waiting(struct gatt *g, const struct bearer *b);
 void bearer_set_ready(struct gatt *g, const struct bearer *b);
@@ -132,8 +136,9 @@ void bearer_set_ready(struct gatt *g, const struct bearer *b);
 /* ---- turn.c ---- */
 void gatt_on_time(struct step *s);
 uint64_t gatt_deadline(const struct step *s);
-void timer_set(struct gatt *g, uint64_t at_ns);		/* on_time has to look at the bearers then */
-void timer_drop(struct gatt *g, uint64_t at_ns);	/* that deadline, 0 for none, has just been taken away */
+void timer_set(struct gatt *g, uint64_t at_ns);		/* on_time has to look at the deadlines then */
+void timer_note(struct gatt *g, unsigned index);	/* the bearer there has a deadline */
+void timer_drop(struct gatt *g, unsigned index);	/* it may have none any more; GATT_CONNECTIONS_MAX: pending_ns has gone */
 
 /* ---- change.c ---- */
 /* What a change would do to attribute `target`, `len` octets long. */
@@ -156,6 +161,9 @@ void held_note(struct gatt *g, const struct bearer *b);		/* its first PDU waits 
 void held_done(struct gatt *g, const struct bearer *b);		/* it waits no more */
 uint64_t held_until(struct gatt *g);				/* what waits from now on: until then */
 unsigned bearer_cccd(const struct bearer *b, const struct attribute *a);	/* enum cccd_bit, 0 where there is none */
+/* Who may have subscribed to a VALUE; NULL: nobody can. */
+const struct subscribers *subscribers_of(const struct gatt *g, const struct attribute *a);
+void subscriber_set(struct gatt *g, const struct attribute *a, unsigned index, bool is);
 
 /* ---- database.c ---- */
 /* The first attribute with that handle or a higher one; the_server(g)->attributes if none. */

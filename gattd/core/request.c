@@ -206,7 +206,6 @@ void pending_retry(struct gatt *g)
 	const struct pending *p = pending_view(g->arena, the_server(g)->first);
 	struct request_gatt_set m;
 	struct server *s;
-	uint64_t was;
 
 	if (!p || !the_server(g)->retry || !step_linked(g->step, LINK_SUPERVISOR))
 		return;
@@ -219,9 +218,8 @@ void pending_retry(struct gatt *g)
 		s->retry = g->again;
 		return;
 	}
-	was = s->pending_ns;
 	s->pending_ns = 0;
-	timer_drop(g, was);
+	timer_drop(g, GATT_CONNECTIONS_MAX);
 	s->first = p->next;
 	if (!s->first.v)
 		s->last = s->first;
@@ -241,7 +239,7 @@ static uint16_t subscriptions(const struct bearer *b)
 static void put_bearer(const struct bearer *b, struct wr *w)
 {
 	reply_gatt_bearer_encode(&(struct reply_gatt_bearer){ .index = b->index, .generation = b->generation, .mtu = b->mtu,
-		.subscriptions = subscriptions(b), .due = (uint16_t)fifo_len(b, due), .waiting = (uint16_t)fifo_len(b, rx),
+		.subscriptions = subscriptions(b), .due = (uint16_t)b->due.len, .waiting = (uint16_t)b->rx.len,
 		.state = (uint8_t)(b->state == BEARER_ENDED ? 2 : b->stalled), .pdus_in = b->pdus_in, .pdus_out = b->pdus_out,
 		.discarded = b->discarded }, w);
 }

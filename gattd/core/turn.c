@@ -11,12 +11,28 @@ void timer_set(struct gatt *g, uint64_t at_ns)
 		server_change(g)->timer_ns = at_ns;
 }
 
+void timer_note(struct gatt *g, unsigned index) { mask_set(server_change(g)->timed, index); }
+
+static bool mask_any(const uint64_t *mask) { return mask_next(mask, 0) < GATT_CONNECTIONS_MAX; }
+
+/* A timer that nobody waits for would wake an idle process; one that is early for whoever still waits only looks again. */
+void timer_drop(struct gatt *g, unsigned index)
+{
+	const struct server *s = the_server(g);
+	const struct bearer *b = index < GATT_CONNECTIONS_MAX ? bearer_at(g, index) : NULL;
+
+	if (index < GATT_CONNECTIONS_MAX && mask_has(s->timed, index) && !(b && (b->confirm_ns || b->held_ns > HELD_OVER)))
+		mask_clear(server_change(g)->timed, index);
+	if (s->timer_ns != DEADLINE_NONE && s->pending_ns <= HELD_OVER && !mask_any(s->timed))
+		server_change(g)->timer_ns = DEADLINE_NONE;
+}
+
 static uint64_t timers_next(const struct gatt *g)
 {
 	const struct server *s = the_server(g);
 	uint64_t next = s->pending_ns > HELD_OVER ? s->pending_ns : DEADLINE_NONE;
 
-	for (unsigned i = mask_next(s->live, 0); i < GATT_CONNECTIONS_MAX; i = mask_next(s->live, i + 1)) {
+	for (unsigned i = mask_next(s->timed, 0); i < GATT_CONNECTIONS_MAX; i = mask_next(s->timed, i + 1)) {
 		const struct bearer *b = bearer_at(g, i);
 
 		if (b->confirm_ns)
@@ -25,13 +41,6 @@ static uint64_t timers_next(const struct gatt *g)
 			next = MIN(next, b->held_ns);
 	}
 	return next;
-}
-
-/* A timer that nobody waits for would wake an idle process. */
-void timer_drop(struct gatt *g, uint64_t at_ns)
-{
-	if (at_ns > HELD_OVER && at_ns <= the_server(g)->timer_ns)
-		server_change(g)->timer_ns = timers_next(g);
 }
 
 /* Part F, 3.3.3: after an unconfirmed indication nothing more is sent on the bearer. */
@@ -45,6 +54,7 @@ static void on_confirm_timeout(struct gatt *g, const struct bearer *b)
 static void on_held_timeout(struct gatt *g, const struct bearer *b)
 {
 	bearer_edit(g->arena, b)->held_ns = HELD_OVER;
+	timer_drop(g, b->index);
 	bearer_set_ready(g, b);
 }
 
@@ -55,7 +65,7 @@ static void timers_fire(struct gatt *g)
 
 	if (s->timer_ns > g->now_ns)
 		return;
-	for (unsigned i = mask_next(s->live, 0); i < GATT_CONNECTIONS_MAX; i = mask_next(s->live, i + 1)) {
+	for (unsigned i = mask_next(s->timed, 0); i < GATT_CONNECTIONS_MAX; i = mask_next(s->timed, i + 1)) {
 		const struct bearer *b = bearer_at(g, i);
 
 		if (left && b->confirm_ns && b->confirm_ns <= g->now_ns) {
@@ -79,10 +89,10 @@ static bool serve(struct gatt *g, const struct bearer *b, bool may_take)
 	unsigned had = g->sends;
 	bool more = due_send(g, b, GATT_TURN_EACH), took = false;
 
-	if (may_take && fifo_len(b, rx)) {
+	if (may_take && b->rx.len) {
 		took = bearer_take_waiting(g, b);
-		more = more || (took && (fifo_len(b, rx) || fifo_len(b, due)));
-	} else if (fifo_len(b, rx)) {
+		more = more || (took && (b->rx.len || b->due.len));
+	} else if (b->rx.len) {
 		more = true;		/* another's was taken in this turn */
 	}
 	/* Sent nothing, took nothing, and could have: nothing to do until something changes. */
@@ -109,8 +119,6 @@ static void serve_ready(struct gatt *g)
 	server_change(g)->cursor = (uint16_t)i;
 }
 
-static bool mask_any(const uint64_t *mask) { return mask_next(mask, 0) < GATT_CONNECTIONS_MAX; }
-
 void gatt_on_time(struct step *step)
 {
 	struct gatt g = gatt_open(step);
@@ -128,7 +136,7 @@ void gatt_on_time(struct step *step)
 
 uint64_t gatt_deadline(const struct step *step)
 {
-	const struct server *s = server_next(step->arena, NULL);
+	const struct server *s = server_only(step->arena);
 
 	if (mask_any(s->dead) || (s->retry && s->first.v))
 		return 0;

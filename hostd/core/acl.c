@@ -6,16 +6,15 @@
 #include "wire/hci_packet.h"
 #include "wire/l2cap_names.h"
 
-/* Packets that one connection may have at the controller: its share, so that peers that stall leave some to the others. */
-static uint32_t share(const struct flow *f)
+/* May it have one more packet at the controller?  Its share, so that peers that stall leave some to the others; beyond it, as many
+ * as are left free. */
+static bool may_have(const struct flow *f, const struct connection *c)
 {
-	uint32_t live = f->live ? f->live : 1;
-
-	return f->total / live ? f->total / live : 1;
+	return !c->outstanding || c->outstanding < f->credits || (uint64_t)(c->outstanding + 1) * f->live <= f->total;
 }
 static bool may_queue(const struct flow *f, const struct connection *c)
 {
-	return c->state == CONNECTION_OPEN && fifo_len(c, tx) && c->outstanding < share(f);
+	return c->state == CONNECTION_OPEN && c->tx.len && may_have(f, c);
 }
 
 bool acl_can_pump(const struct host *h)
@@ -39,7 +38,7 @@ static void send_fragment(struct host *h, const struct connection *c)
 	struct wr w;
 
 	if (!e->tx_left) {
-		fifo_peek(e, tx, 0, head, sizeof head);
+		queue_peek(h->arena, POOL_chunk, &e->tx, 0, head, sizeof head);
 		e->tx_left = (uint16_t)(L2CAP_HEADER + (head[0] | head[1] << 8));
 		/* Our own signalling is not of gattd's window. */
 		e->tx_cost = head[2] == L2CAP_CID_LE_SIGNALLING ? 0 : e->tx_left;
@@ -48,7 +47,7 @@ static void send_fragment(struct host *h, const struct connection *c)
 	n = MIN((uint32_t)e->tx_left, (uint32_t)the_flow(h)->acl_length);
 	w = wr_into(step_reserve(h->step, LINK_UP, HCI_ACL_HEADER + n), HCI_ACL_HEADER + n);
 	hci_acl_header(&w, e->handle, boundary, (uint16_t)n);
-	fifo_pop(e, tx, w.at, n);
+	queue_pop(h->arena, POOL_chunk, &e->tx, w.at, n);
 	sent(h, e, HCI_ACL_HEADER + n);
 	e->tx_left = (uint16_t)(e->tx_left - n);
 	if (!e->tx_cost)
@@ -79,7 +78,7 @@ bool acl_send(struct host *h, const struct connection *c, uint16_t cid, struct b
 	uint8_t head[L2CAP_HEADER];
 	struct wr w;
 
-	if (f->credits && !list_waiting(h, LIST_READY) && !fifo_len(c, tx) && len <= f->acl_length && c->outstanding < share(f)) {
+	if (f->credits && !list_waiting(h, LIST_READY) && !c->tx.len && len <= f->acl_length && may_have(f, c)) {
 		w = wr_into(step_reserve(h->step, LINK_UP, HCI_ACL_HEADER + len), HCI_ACL_HEADER + len);
 		hci_acl_header(&w, c->handle, HCI_FIRST_NON_FLUSHABLE, (uint16_t)len);
 		l2cap_frame_basic_encode(&frame, &w);
@@ -88,27 +87,27 @@ bool acl_send(struct host *h, const struct connection *c, uint16_t cid, struct b
 			gatt_owe(h, c, cost);
 		return true;
 	}
-	if (fifo_room(c, tx) < len || (!cost && c->tx_own + len > TX_OCTETS - WINDOW_OUT))
+	if (cost ? c->tx.len - c->tx_own + len > window_out(c) : c->tx_own + len > SIGNALLING_OCTETS)
 		return false;
 	if (!cost)
 		e->tx_own = (uint16_t)(e->tx_own + len);
 	frame.payload.len = 0;
 	w = wr_into(head, sizeof head);
 	l2cap_frame_basic_encode(&frame, &w);
-	fifo_push(h->arena, e, tx, head, sizeof head);
-	fifo_push(h->arena, e, tx, pdu.at, (uint32_t)pdu.len);
+	queue_push(h->arena, POOL_chunk, &e->tx, head, sizeof head);
+	queue_push(h->arena, POOL_chunk, &e->tx, pdu.at, (uint32_t)pdu.len);
 	if (may_queue(f, c))
 		list_push(h, LIST_READY, c);
 	return true;
 }
 
 /* What gattd gets back for frames that never leave: all that is queued but our own signalling. */
-static uint32_t dropped_cost(const struct connection *c)
+static uint32_t dropped_cost(const struct host *h, const struct connection *c)
 {
 	uint32_t cost = c->tx_left ? c->tx_cost : 0, at = c->tx_left, n;
 	uint8_t head[L2CAP_HEADER];
 
-	for (; fifo_peek(c, tx, at, head, sizeof head); at += n) {
+	for (; queue_peek(h->arena, POOL_chunk, &c->tx, at, head, sizeof head); at += n) {
 		n = (uint32_t)sizeof head + (uint32_t)(head[0] | head[1] << 8);
 		if (head[2] != L2CAP_CID_LE_SIGNALLING)
 			cost += n;
@@ -121,9 +120,9 @@ void acl_drop(struct host *h, const struct connection *c)
 	struct connection *e = connection_edit(h->arena, c);
 
 	list_remove(h, LIST_READY, c);
-	gatt_owe(h, c, dropped_cost(c));
-	fifo_pop(e, tx, NULL, fifo_len(e, tx));
-	fifo_pop(e, rx, NULL, fifo_len(e, rx));
+	gatt_owe(h, c, dropped_cost(h, c));
+	queue_pop(h->arena, POOL_chunk, &e->tx, NULL, e->tx.len);
+	queue_pop(h->arena, POOL_chunk, &e->rx, NULL, e->rx.len);
 	e->tx_left = e->tx_cost = e->tx_own = e->rx_need = 0;
 	e->rx_state = RX_IDLE;
 }

@@ -34,7 +34,7 @@ static void drop(struct host *h, const struct connection *c, enum rx_state then,
 {
 	struct connection *e = connection_edit(h->arena, c);
 
-	fifo_pop(e, rx, NULL, fifo_len(e, rx));
+	queue_pop(h->arena, POOL_chunk, &e->rx, NULL, e->rx.len);
 	e->rx_need = 0;
 	e->rx_state = (uint8_t)then;
 	count(h, why);
@@ -45,9 +45,9 @@ static void complete(struct host *h, const struct connection *c)
 {
 	uint8_t frame[RX_OCTETS];
 	struct connection *e = connection_edit(h->arena, c);
-	uint32_t n = fifo_len(e, rx);
+	uint32_t n = e->rx.len;
 
-	fifo_pop(e, rx, frame, n);
+	queue_pop(h->arena, POOL_chunk, &e->rx, frame, n);
 	e->rx_need = 0;
 	e->rx_state = RX_IDLE;
 	on_l2cap_frame(h, c, (struct bytes){ frame, n });
@@ -58,15 +58,15 @@ static void append(struct host *h, const struct connection *c, struct bytes data
 {
 	struct connection *e = connection_edit(h->arena, c);
 	uint8_t head[L2CAP_HEADER];
-	uint32_t have = fifo_len(e, rx), len = (uint32_t)data.len;
+	uint32_t have = e->rx.len, len = (uint32_t)data.len;
 
-	if (len > fifo_room(e, rx)) {
+	if (len > RX_OCTETS - have) {
 		drop(h, c, RX_SKIPPING, COUNT_acl_too_long);
 		return;
 	}
-	fifo_push(h->arena, e, rx, data.at, len);
+	queue_push(h->arena, POOL_chunk, &e->rx, data.at, len);
 	e->rx_state = RX_ASSEMBLING;
-	if (!e->rx_need && fifo_peek(e, rx, 0, head, sizeof head)) {
+	if (!e->rx_need && queue_peek(h->arena, POOL_chunk, &e->rx, 0, head, sizeof head)) {
 		if (frame_octets(head) > FRAME_MAX) {
 			drop(h, c, RX_SKIPPING, COUNT_acl_too_long);
 			return;
@@ -123,11 +123,11 @@ static void on_fragment(struct host *h, const struct connection *c, uint8_t boun
 
 static const struct former *former_of(const struct host *h, uint16_t handle)
 {
-	return &handles_next(h->arena, NULL)->former[handle % HANDLE_SLOTS];
+	return &handles_only(h->arena)->former[handle % HANDLE_SLOTS];
 }
 static void former_set(struct host *h, uint16_t handle, struct former f)
 {
-	handles_edit(h->arena, handles_next(h->arena, NULL))->former[handle % HANDLE_SLOTS] = f;
+	handles_edit(h->arena, handles_only(h->arena))->former[handle % HANDLE_SLOTS] = f;
 }
 
 static void early_settle(struct host *h)	/* none left: nothing to wake up for */

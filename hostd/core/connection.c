@@ -56,25 +56,29 @@ void list_remove(struct host *h, enum host_list l, const struct connection *c)
 	change(h, c)->on[l] = 0;
 }
 
+static const struct where *where_of(const struct host *h, uint16_t handle)
+{
+	return where_view(h->arena, (struct where_id){ 1 | (uint32_t)handle / HANDLE_SLOTS << 16 });
+}
+static void where_set(struct host *h, uint16_t handle, struct connection_id id)
+{
+	where_edit(h->arena, where_of(h, handle))->at[handle % HANDLE_SLOTS] = id;
+}
+
 const struct connection *connection_find(const struct host *h, uint16_t handle)
 {
-	const struct handles *map = handles_next(h->arena, NULL);
-	const struct connection *c = connection_view(h->arena, map->by_low[handle % HANDLE_SLOTS]);
+	const struct where *where = where_of(h, handle);
+	const struct connection *c = where ? connection_view(h->arena, where->at[handle % HANDLE_SLOTS]) : NULL;
 
-	if (c && c->handle == handle && c->state != CONNECTION_ENDED)
-		return c;
-	for (c = connection_next(h->arena, NULL); c; c = connection_next(h->arena, c))
-		if (c->handle == handle && c->state != CONNECTION_ENDED)
-			return c;
-	return NULL;
+	return c && c->state != CONNECTION_ENDED ? c : NULL;
 }
 
 /* Those that found no slot, and whose Disconnect found no room in the command queue: they must not be forgotten. */
-static struct handles *handles_change(struct host *h) { return handles_edit(h->arena, handles_next(h->arena, NULL)); }
+static struct handles *handles_change(struct host *h) { return handles_edit(h->arena, handles_only(h->arena)); }
 
 static bool is_refused(const struct host *h, uint16_t handle)
 {
-	return handles_next(h->arena, NULL)->refused_bits[handle / 8] >> handle % 8 & 1;
+	return handles_only(h->arena)->refused_bits[handle / 8] >> handle % 8 & 1;
 }
 
 static bool send_refusal(struct host *h, uint16_t handle)
@@ -110,7 +114,7 @@ void connection_unrefuse_all(struct host *h)
 {
 	struct handles *e;
 
-	if (!handles_next(h->arena, NULL)->refused)
+	if (!handles_only(h->arena)->refused)
 		return;
 	e = handles_change(h);
 	memset(e->refused_bits, 0, sizeof e->refused_bits);
@@ -120,7 +124,7 @@ void connection_unrefuse_all(struct host *h)
 /* False: no room for a command. */
 static bool shed_refused(struct host *h)
 {
-	for (uint16_t handle = 0; handles_next(h->arena, NULL)->refused && handle < HANDLES; handle++) {
+	for (uint16_t handle = 0; handles_only(h->arena)->refused && handle < HANDLES; handle++) {
 		if (!is_refused(h, handle))
 			continue;
 		if (!send_refusal(h, handle))
@@ -156,7 +160,7 @@ void connection_open(struct host *h, const struct link_facts *facts)
 	c->state = CONNECTION_OPEN;
 	c->life = the_radio(h)->down_life;
 	c->window = WINDOW_IN;
-	handles_change(h)->by_low[facts->handle % HANDLE_SLOTS] = connection_id_of(c);
+	where_set(h, c->handle, connection_id_of(c));
 	flow_change(h)->live++;
 	gatt_tell_connected(h, c);
 	acl_replay_early(h, c);
@@ -232,7 +236,7 @@ void connection_end(struct host *h, const struct connection *c, uint8_t reason)
 	advertising_unblock(h);
 	radio_change(h)->todo = 1;
 	h->control = true;
-	if (h->may_tell && !fifo_len(c, hold))
+	if (h->may_tell)
 		gatt_turn(h, c);
 	else
 		list_push(h, LIST_WORK, c);
@@ -249,12 +253,11 @@ void connection_part(struct host *h, const struct connection *c)
 
 void connection_free_now(struct host *h, const struct connection *c)
 {
-	const struct handles *map = handles_next(h->arena, NULL);
-
 	for (enum host_list l = 0; l < HOST_LISTS; l++)
 		list_remove(h, l, c);
-	if (same(map->by_low[c->handle % HANDLE_SLOTS], connection_id_of(c)))
-		handles_change(h)->by_low[c->handle % HANDLE_SLOTS] = (struct connection_id){ 0 };
+	if (same(where_of(h, c->handle)->at[c->handle % HANDLE_SLOTS], connection_id_of(c)))
+		where_set(h, c->handle, (struct connection_id){ 0 });
+	flow_change(h)->spare += c->extra;
 	connection_free(h->arena, c);
 	radio_change(h)->todo = 1;	/* a slot is free: advertise */
 	h->control = true;
@@ -298,7 +301,7 @@ static bool is_to_be_shed(const struct host *h, const struct connection *c)
 static bool shed(struct host *h, const struct connection *c)
 {
 	if (c->state == CONNECTION_ENDED) {
-		list_push(h, LIST_WORK, c);	/* nobody waits for what is held */
+		list_push(h, LIST_WORK, c);	/* nobody waits to hear of it */
 		return true;
 	}
 	if (c->state == CONNECTION_UNWANTED)

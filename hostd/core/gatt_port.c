@@ -1,21 +1,25 @@
-/* hostd/core/gatt_port.c - gattd's side: windows in both directions, and what is held until gattd takes it.
+/* hostd/core/gatt_port.c - gattd's side: windows in both directions.
  *
- * Towards gattd a connection has a window of WINDOW_IN octets; what is above it waits in `hold`.  A peer that goes on while
- * hold is full loses commands and notifications, as ATT allows; one that overruns it with requests, or with the Security
- * Manager's PDUs (which come a few at a time, and are never repeated), breaks the protocol, and is disconnected.  From gattd
- * come at most WINDOW_OUT octets that were not handed back; they fit `tx`. */
+ * Towards gattd a connection has a window: octets that gattd keeps a place for.  It begins with WINDOW_IN; gattd hands back what
+ * it is done with, and more or less than that as it has room.  A peer that goes on while the window is used up loses commands
+ * and notifications, as ATT allows; one that overruns it with requests, or with the Security Manager's PDUs (which come a few
+ * at a time, and are never repeated), breaks the protocol, and is disconnected.  From gattd come at most as many octets as its
+ * own window has that were not handed back; they fit `tx`. */
 #include "hostd/core/host.h"
 #include "wire/hci_error.h"
 #include "wire/l2cap_names.h"
 
 enum {
-	CREDIT_STEP = WINDOW_OUT / 4,			/* handed back in pieces of this; gattd never needs the last of it */
 	SMP_BURST = 128,				/* a public key and what follows it, or all keys of a distribution */
-	/* A request, an indication, a confirmation and the Security Manager's: never discarded. */
-	KEEP = 2 * (PDU_MAX + WINDOW_PDU_OVERHEAD) + 8 + SMP_BURST,
+	/* A request, an indication, a confirmation and the Security Manager's: never discarded.  Of what it has done of these gattd
+	 * keeps less than an eighth of WINDOW_IN back. */
+	KEEP = 2 * (PDU_MAX + WINDOW_PDU_OVERHEAD) + 8 + SMP_BURST + WINDOW_IN / 8,
 	ATT_COMMAND_FLAG = 0x40,
 };
-_Static_assert(WINDOW_OUT - CREDIT_STEP > 2 * FRAME_MAX, "gattd could not answer for want of credit");
+_Static_assert(WINDOW_OUT - WINDOW_OUT / 4 > 2 * FRAME_MAX, "gattd could not answer for want of credit");
+_Static_assert(WINDOW_IN - WINDOW_IN / 8 > KEEP + PDU_MAX + WINDOW_PDU_OVERHEAD, "a long command would never pass");
+
+uint32_t window_out(const struct connection *c) { return WINDOW_OUT + c->extra * CHUNK_OCTETS; }
 
 bool gatt_knows(const struct host *h, const struct connection *c)
 {
@@ -53,36 +57,19 @@ static bool may_be_discarded(uint16_t cid, struct bytes pdu)
 	    pdu.at[0] == ATT_MULTIPLE_HANDLE_VALUE_NOTIFICATION);
 }
 
-static void hold(struct host *h, const struct connection *c, uint16_t cid, struct bytes pdu)
-{
-	uint32_t cost = WINDOW_PDU_OVERHEAD + (uint32_t)pdu.len;
-	bool spare = may_be_discarded(cid, pdu);
-	uint8_t head[L2CAP_HEADER];
-	struct wr w = wr_into(head, sizeof head);
-	struct connection *e;
-
-	if (fifo_room(c, hold) < cost + (spare ? KEEP : 0)) {
-		count(h, spare ? COUNT_window_discarded : COUNT_window_overruns);
-		if (!spare)
-			connection_close(h, c, HCI_ERROR_REMOTE_DEVICE_TERMINATED_LOW_RESOURCES);
-		return;
-	}
-	e = connection_edit(h->arena, c);
-	l2cap_frame_basic_encode(&(struct l2cap_frame_basic){ (uint16_t)pdu.len, cid, { 0 } }, &w);
-	fifo_push(h->arena, e, hold, head, sizeof head);
-	fifo_push(h->arena, e, hold, pdu.at, (uint32_t)pdu.len);
-}
-
 void gatt_give_pdu(struct host *h, const struct connection *c, uint16_t cid, struct bytes pdu)
 {
 	uint32_t cost = WINDOW_PDU_OVERHEAD + (uint32_t)pdu.len;
+	bool spare = may_be_discarded(cid, pdu);
 	struct wr w;
 
 	if (!gatt_knows(h, c))
 		return;		/* it is about to be disconnected */
 	count(h, COUNT_pdus_in);
-	if (fifo_len(c, hold) || c->window < cost) {
-		hold(h, c, cid, pdu);
+	if (c->window < cost + (spare ? KEEP : 0)) {
+		count(h, spare ? COUNT_window_discarded : COUNT_window_overruns);
+		if (!spare)
+			connection_close(h, c, HCI_ERROR_REMOTE_DEVICE_TERMINATED_LOW_RESOURCES);
 		return;
 	}
 	connection_edit(h->arena, c)->window -= cost;
@@ -96,65 +83,41 @@ void gatt_owe(struct host *h, const struct connection *c, uint32_t octets)
 	if (!octets || !gatt_knows(h, c))
 		return;
 	connection_edit(h->arena, c)->owed += octets;
-	if (c->owed >= CREDIT_STEP)
+	if (c->owed >= window_out(c) / 4)	/* handed back in pieces of this; gattd never needs the last of it */
 		list_push(h, LIST_WORK, c);
-}
-
-/* What the next held PDU costs; 0: there is none, or no window for it. */
-static uint32_t next_held(const struct connection *c)
-{
-	uint8_t head[L2CAP_HEADER];
-	uint32_t cost;
-
-	if (!fifo_peek(c, hold, 0, head, sizeof head))
-		return 0;
-	cost = WINDOW_PDU_OVERHEAD + (uint32_t)(head[0] | head[1] << 8);
-	return cost <= c->window ? cost : 0;
-}
-
-static void give_held(struct host *h, const struct connection *c, uint32_t cost)
-{
-	struct connection *e = connection_edit(h->arena, c);
-
-	e->window -= cost;
-	fifo_pop(e, hold, NULL, 2);		/* the length; channel and PDU are the record's body as they lie there */
-	fifo_pop(e, hold, step_reserve(h->step, LINK_DOWN, cost - 2), cost - 2);
-	step_give(h->step, LINK_DOWN, header(c, RECORD_L2CAP_PDU, cost - 2));
 }
 
 static void give_credit(struct host *h, const struct connection *c)
 {
-	struct wr w = wr_into(step_reserve(h->step, LINK_DOWN, 4), 4);
+	struct connection *e = connection_edit(h->arena, c);
+	uint32_t octets = window_renew(&e->extra, WINDOW_OUT_EXTRA, &flow_change(h)->spare, e->owed);
+	struct wr w;
 
-	local_credit_encode(&(struct local_credit){ c->owed }, &w);
+	e->owed = 0;
+	if (!octets)
+		return;
+	w = wr_into(step_reserve(h->step, LINK_DOWN, 4), 4);
+	local_credit_encode(&(struct local_credit){ octets }, &w);
 	step_give(h->step, LINK_DOWN, header(c, RECORD_CREDIT, 4));
-	connection_edit(h->arena, c)->owed = 0;
 }
 
 void gatt_turn(struct host *h, const struct connection *c)
 {
 	bool knows = gatt_knows(h, c), ended = c->state == CONNECTION_ENDED;
-	uint32_t cost;
 
-	if (!knows && fifo_len(c, hold))
-		fifo_pop(connection_edit(h->arena, c), hold, NULL, fifo_len(c, hold));
-	for (unsigned n = 0; n < TURN_PDUS && (cost = next_held(c)); n++)
-		give_held(h, c, cost);
-	if ((ended || c->due & DUE_END) && !fifo_len(c, hold)) {
-		if (knows)
-			tell_disconnected(h, c);
-		if (ended) {
-			connection_free_now(h, c);
-			return;
-		}
-		connection_edit(h->arena, c)->due &= (uint8_t)~DUE_END;
-		connection_edit(h->arena, c)->life = 0;
+	if (!ended && !(c->due & DUE_END)) {
+		if (knows && c->owed)
+			give_credit(h, c);
 		return;
 	}
-	if (knows && c->owed && (c->owed >= CREDIT_STEP || ended))
-		give_credit(h, c);
-	if (next_held(c))
-		list_push(h, LIST_WORK, c);
+	if (knows)
+		tell_disconnected(h, c);
+	if (ended) {
+		connection_free_now(h, c);
+		return;
+	}
+	connection_edit(h->arena, c)->due &= (uint8_t)~DUE_END;
+	connection_edit(h->arena, c)->life = 0;
 }
 
 static void on_gatt_pdu(struct host *h, const struct connection *c, struct bytes payload)
@@ -186,13 +149,11 @@ static void on_gatt_credit(struct host *h, const struct connection *c, struct by
 		count(h, COUNT_records_bad);
 		return;
 	}
-	if (m.octets > WINDOW_IN - c->window) {
+	if (m.octets > WINDOW_MOST - c->window) {
 		count(h, COUNT_credits_clamped);
-		m.octets = WINDOW_IN - c->window;
+		m.octets = WINDOW_MOST - c->window;
 	}
 	e->window += m.octets;
-	if (next_held(c))
-		list_push(h, LIST_WORK, c);
 }
 
 void on_gatt_record(struct host *h, const struct record *r, struct bytes payload)

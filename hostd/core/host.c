@@ -16,21 +16,26 @@ enum {
 	ACT_SUPERVISOR = TURN_NOTICES * OCTETS(5 + NOTICE_TEXT),
 	/* The log.  A record may edit each single object, and connections: those that get a fragment, those of a Number Of
 	 * Completed Packets (63 handles), one that ends.  A turn edits those it works on, sweeps, sheds and pumps. */
-	LOGGED_CONNECTION = offsetof(struct connection, tx_octets) + 32,
+	LOGGED_CONNECTION = sizeof(struct connection) + 32,
 	LOGGED_SINGLES = sizeof(struct positions) + sizeof(struct counters) + sizeof(struct entropy) + sizeof(struct radio) +
 	    sizeof(struct controller) + sizeof(struct settings) + sizeof(struct advertiser) +
 	    offsetof(struct commands, queue_octets) + sizeof(struct flow) + sizeof(struct handles) +
 	    offsetof(struct notices, out_octets) + 12 * 32,
-	LOGGED_QUEUES = QUEUE_OCTETS + NOTICE_OCTETS + 4 * FRAME_MAX,	/* octets pushed over ones popped in the same step */
+	LOGGED_QUEUES = QUEUE_OCTETS + NOTICE_OCTETS +	/* octets pushed over ones popped in the same step */
+	    2 * QUEUE_UNDO(FRAME_MAX) + PUMP_FRAGMENTS * QUEUE_UNDO_CLEAR(4),
+	/* Connections that end: what they had queued. */
+	LOGGED_ENDS = TURN_CONNECTIONS * QUEUE_UNDO_CLEAR(CHUNKS_EACH) + QUEUE_UNDO_CLEAR(SPARE_BESIDES + 256 * SPARE_EACH),
 	LOGGED_TURN = (4 * TURN_CONNECTIONS + PUMP_FRAGMENTS) * (LOGGED_CONNECTION + 32),
 	LOGGED_RECORD = (64 + PUMP_FRAGMENTS + 4) * LOGGED_CONNECTION,
 	LOGGED_MOST = (int)LOGGED_TURN > (int)LOGGED_RECORD ? (int)LOGGED_TURN : (int)LOGGED_RECORD,
-	UNDO = LOGGED_SINGLES + LOGGED_QUEUES + LOGGED_MOST + EARLY_SLOTS * ((int)sizeof(struct early) + 64),
+	UNDO = LOGGED_SINGLES + LOGGED_QUEUES + LOGGED_ENDS + LOGGED_MOST +
+	    (TURN_CONNECTIONS + 2) * ((int)sizeof(struct where) + 32) + EARLY_SLOTS * ((int)sizeof(struct early) + 64),
 };
 _Static_assert((int)OUT_COMMANDS + (int)OUT_FRAGMENTS <= RING_SIZE_DEFAULT * 3 / 16, "too much for transportd's ring");
 _Static_assert((int)UP_TO_DOWN <= RING_SIZE_DEFAULT * 3 / 16 && (int)ACT_DOWN <= RING_SIZE_DEFAULT * 3 / 16, "too much for gattd's ring");
 _Static_assert((int)ACT_SUPERVISOR <= 65536 * 3 / 16, "too much for the small link");
-_Static_assert((int)UNDO <= 2 * 22 * 1024, "the log of one connection has to take it");
+_Static_assert((int)UNDO <= 2 * (int)(HOST_SHARED_OCTETS + HANDLES / HANDLE_SLOTS * sizeof(struct where)) - 8192,
+    "the smallest log has room for some records besides");
 _Static_assert((int)HANDLES == (int)CONNECTION_HANDLE_MAX + 1, "a bit for each handle");
 _Static_assert((int)HOST_COUNTER_COUNT <= (int)COUNTERS, "more counters than a core has");
 _Static_assert((int)HOST_POOLS <= (int)ARENA_POOLS, "more pools than an arena has");
@@ -51,8 +56,10 @@ static void fill(struct arena *a)
 	*settings_new(a) = (struct settings){ .interval_min = 0x00A0, .interval_max = 0x00A0 };
 	advertiser_new(a);
 	commands_new(a);
-	flow_new(a);
+	flow_new(a)->spare = SPARE_BESIDES + SPARE_EACH * a->pool[POOL_connection].count;
 	handles_new(a);
+	while (where_new(a))
+		;
 	notices_new(a);
 	for (unsigned i = 0; i < KEPT_SLOTS; i++)
 		kept_new(a);
@@ -330,7 +337,7 @@ static void on_poison(struct step *s, unsigned link, const struct record *r, enu
 const struct core hostd_core = {
 	.name = "hostd",
 	.pools = pools,
-	.version = 1,
+	.version = 2,
 	.counter_names = counter_names,
 	.reserve = {
 		[LINK_UP] = { [LINK_UP] = OUT_COMMANDS + OUT_FRAGMENTS, [LINK_DOWN] = UP_TO_DOWN },

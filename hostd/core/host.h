@@ -4,13 +4,14 @@
  *   bringup.c       what the controller is asked before it is used
  *   hci.c           command queue;  event.c  events;  advertising.c
  *   connection.c    connections;  acl.c  fragments out, credits;  acl_in.c  fragments in;  signalling.c  L2CAP signalling
- *   gatt_port.c     gattd's side: windows, held PDUs;  settings.c  configuration;  request.c  operator, notices
+ *   gatt_port.c     gattd's side: windows;  settings.c  configuration;  request.c  operator, notices
  *
  * Links: UP is transportd, DOWN is gattd.  Records from gattd need room towards transportd only, records from the supervisor
  * towards the supervisor only: what is more is left in state, and on_time does it, a bounded piece at a time.
  *
  * Guarantees: never more packets to the controller than its buffers take; each connection's octets in both directions are
- * bounded by its window and its queues; a connection whose peer stalls holds at most its share of the controller's buffers.
+ * bounded by its windows; a connection whose peer stalls holds at most its share of the controller's buffers, or as many as
+ * it left free.  What a packet costs does not depend on how many connections there are.
  * A warm start sends nothing. */
 #pragma once
 #include "base/types.h"
@@ -20,8 +21,8 @@
 enum {
 	PDU_MAX = 517,				/* longest ATT PDU, and so the longest one that is taken in or sent */
 	FRAME_MAX = 4 + PDU_MAX,
-	WINDOW_IN = 2048,			/* gattd's receive queue of a connection */
-	WINDOW_OUT = TX_OCTETS - 256,		/* the rest of tx is for signalling */
+	WINDOW_IN = 10 * CHUNK_OCTETS,		/* what gattd's receive queue takes of any connection; more as it hands back more */
+	WINDOW_MOST = 1 << 16,			/* never more than this */
 	WINDOW_PDU_OVERHEAD = 4,		/* what a PDU costs beyond its length */
 	PUMP_FRAGMENTS = 16, TURN_CONNECTIONS = 16, TURN_PDUS = 2, TURN_NOTICES = 4, NOTICE_TEXT = 120, COMMAND_MAX = 64,
 	STATUS_OCTETS = 2048 - 17,		/* of a reply's body */
@@ -59,12 +60,12 @@ struct host {				/* made anew for each record: what it says is gone with it */
 extern const struct core hostd_core;
 
 /* The single objects. */
-static inline const struct radio *the_radio(const struct host *h) { return radio_next(h->arena, NULL); }
-static inline const struct controller *the_controller(const struct host *h) { return controller_next(h->arena, NULL); }
-static inline const struct settings *the_settings(const struct host *h) { return settings_next(h->arena, NULL); }
-static inline const struct advertiser *the_advertiser(const struct host *h) { return advertiser_next(h->arena, NULL); }
-static inline const struct commands *the_commands(const struct host *h) { return commands_next(h->arena, NULL); }
-static inline const struct flow *the_flow(const struct host *h) { return flow_next(h->arena, NULL); }
+static inline const struct radio *the_radio(const struct host *h) { return radio_only(h->arena); }
+static inline const struct controller *the_controller(const struct host *h) { return controller_only(h->arena); }
+static inline const struct settings *the_settings(const struct host *h) { return settings_only(h->arena); }
+static inline const struct advertiser *the_advertiser(const struct host *h) { return advertiser_only(h->arena); }
+static inline const struct commands *the_commands(const struct host *h) { return commands_only(h->arena); }
+static inline const struct flow *the_flow(const struct host *h) { return flow_only(h->arena); }
 static inline struct radio *radio_change(struct host *h) { return radio_edit(h->arena, the_radio(h)); }
 static inline struct flow *flow_change(struct host *h) { return flow_edit(h->arena, the_flow(h)); }
 static inline struct advertiser *advertiser_change(struct host *h) { return advertiser_edit(h->arena, the_advertiser(h)); }
@@ -172,8 +173,9 @@ uint8_t parameters_check(uint16_t interval_min, uint16_t interval_max, uint16_t 
 bool gatt_knows(const struct host *h, const struct connection *c);
 void gatt_tell_connected(struct host *h, const struct connection *c);
 void gatt_give_pdu(struct host *h, const struct connection *c, uint16_t cid, struct bytes pdu);
+uint32_t window_out(const struct connection *c);		/* octets that gattd may have given and not got back */
 void gatt_owe(struct host *h, const struct connection *c, uint32_t octets);
-void gatt_turn(struct host *h, const struct connection *c);	/* what is held, what is owed, its end */
+void gatt_turn(struct host *h, const struct connection *c);	/* what is owed, its end */
 void on_gatt_record(struct host *h, const struct record *r, struct bytes payload);
 
 /* settings.c, request.c */

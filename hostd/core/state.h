@@ -3,9 +3,10 @@
  * No padding (its octets would be nobody's), ids instead of pointers, loose octets (queues) last.  What is touched for each
  * packet (flow, connection) is apart from what is not (controller, settings).
  *
- * Memory: a connection takes CONNECTION_OCTETS, 21.1 KiB, whether it is there or not: 256 of them 5.3 MiB.  16 KiB of them are
- * `hold`, 4 KiB `tx`.  The undo log is mapped at twice that besides; of it, only what one step edits is ever touched. */
+ * Memory: a connection takes HOST_CONNECTION_OCTETS, 3,200, whether it is there or not, and all of them together HOST_SHARED_OCTETS,
+ * 24 KiB, of chunks (shm/queue.h).  The undo log is mapped at twice that besides; of it, only what one step edits is ever touched. */
 #pragma once
+#include "shm/queue.h"
 #include "shm/step.h"
 
 enum host_state {
@@ -30,10 +31,15 @@ enum due {
 enum host_list { LIST_READY, LIST_WORK, HOST_LISTS };	/* with fragments to send; with something to do on time */
 
 enum {
-	TX_OCTETS = 4096, RX_OCTETS = 1024, HOLD_OCTETS = 16384, QUEUE_OCTETS = 1024, NOTICE_OCTETS = 2048,
+	QUEUE_OCTETS = 1024, NOTICE_OCTETS = 2048,
 	PENDING_COMMANDS = 4, EARLY_SLOTS = 8, EARLY_OCTETS = 256, KEPT_SLOTS = 64, HANDLE_SLOTS = 64,
 	HANDLES = 0x0F00,
-	CONNECTION_OCTETS = 21632,	/* in the arena, with its slot's head */
+	/* What each connection has of its own: the base of gattd's window, our signalling, a frame that is put together. */
+	WINDOW_OUT = 6 * CHUNK_OCTETS, SIGNALLING_OCTETS = CHUNK_OCTETS, RX_OCTETS = 3 * CHUNK_OCTETS,
+	CHUNKS_EACH = QUEUE_CHUNKS(WINDOW_OUT + SIGNALLING_OCTETS) + RX_OCTETS / CHUNK_OCTETS,
+	/* The rest, for windows that are used. */
+	SPARE_EACH = 1, SPARE_BESIDES = 96, WINDOW_OUT_EXTRA = 64,
+	HOST_CONNECTION_OCTETS = 3200, HOST_SHARED_OCTETS = SPARE_BESIDES * 256,
 };
 
 #pragma GCC diagnostic push
@@ -45,6 +51,7 @@ struct advertiser_id { uint32_t v; };
 struct commands_id { uint32_t v; };
 struct flow_id { uint32_t v; };
 struct handles_id { uint32_t v; };
+struct where_id { uint32_t v; };
 struct notices_id { uint32_t v; };
 struct connection_id { uint32_t v; };
 struct early_id { uint32_t v; };
@@ -106,11 +113,12 @@ struct flow {				/* one: ACL credits, and who has work */
 	uint32_t credits, total;	/* packets that the controller has room for now, and at most */
 	uint16_t acl_length, live;	/* octets in a fragment; connections that are not ENDED */
 	uint32_t early_order;
-	uint16_t closing, zero[3];	/* connections that are DISCONNECTING */
+	uint32_t spare;			/* chunks that no window has */
+	uint16_t closing, zero;		/* connections that are DISCONNECTING */
 };
 struct former { uint64_t until_ns; uint16_t handle, zero[3]; };
-struct handles {			/* one; by_low and former: by the low bits of a handle */
-	struct connection_id by_low[HANDLE_SLOTS];	/* a hint */
+struct where { struct connection_id at[HANDLE_SLOTS]; };	/* the last connection of each handle; slot i: from i * HANDLE_SLOTS on */
+struct handles {			/* one; former: by the low bits of a handle */
 	struct former former[HANDLE_SLOTS];	/* its connection ended a moment ago: data for it is that one's, until then */
 	uint64_t refused;			/* how many bits are set in: */
 	uint8_t refused_bits[HANDLES / 8];	/* by handle: no slot for it, and its Disconnect is not queued yet */
@@ -124,6 +132,7 @@ struct connection {
 	struct connection_id next[HOST_LISTS];
 	uint32_t window;		/* octets that gattd still takes */
 	uint32_t owed;			/* octets of its own window that gattd is to get back */
+	uint32_t extra;			/* chunks of flow.spare that its own window has beyond WINDOW_OUT */
 	uint32_t outstanding;		/* packets that the controller has not completed */
 	uint32_t life;			/* radio.down_life of the gattd that was told of it; 0: none knows it */
 	uint16_t handle;
@@ -136,11 +145,9 @@ struct connection {
 	uint8_t reason, role, peer_type, peer[6], own_type, own[6];
 	uint8_t encrypted;
 	uint8_t due;			/* enum due */
-	uint8_t zero[8];
-	struct fifo tx, rx, hold;	/* frames, with their L2CAP header; rx: one */
-	uint8_t tx_octets[TX_OCTETS], rx_octets[RX_OCTETS], hold_octets[HOLD_OCTETS];
+	uint8_t zero[4];
+	struct queue tx, rx;		/* frames, with their L2CAP header; rx: one */
 };
-_Static_assert((sizeof(struct arena_slot) + sizeof(struct connection) + 63) / 64 * 64 == CONNECTION_OCTETS, "said above");
 struct early {				/* data that came before its Connection Complete */
 	uint64_t deadline_ns;
 	uint32_t order;
@@ -160,11 +167,16 @@ struct kept { uint8_t id[16]; uint32_t used, result; };	/* a request that was do
 	ROW(flow,       1, LIMIT_NONE, sizeof(struct flow)) \
 	ROW(handles,    1, LIMIT_NONE, sizeof(struct handles)) \
 	ROW(notices,    1, LIMIT_NONE, offsetof(struct notices, out_octets), FIFO(notices, out)) \
-	ROW(connection, 1, LIMIT_CONNECTIONS, offsetof(struct connection, tx_octets), \
-	    FIFO(connection, tx), FIFO(connection, rx), FIFO(connection, hold)) \
+	ROW(where,      HANDLES / HANDLE_SLOTS, LIMIT_NONE, sizeof(struct where)) \
+	ROW(connection, 1, LIMIT_CONNECTIONS, sizeof(struct connection)) \
+	ROW(chunk,      ARENA_SLOTS(CHUNKS_EACH + SPARE_EACH, SPARE_BESIDES), LIMIT_CONNECTIONS, \
+	    offsetof(struct chunk, in_octets), FIFO(chunk, in)) \
 	ROW(early,      EARLY_SLOTS, LIMIT_NONE, sizeof(struct early)) \
 	ROW(kept,       KEPT_SLOTS, LIMIT_NONE, sizeof(struct kept))
 #define HOST_STATE(ROW) STEP_STATE(ROW) HOST_OWN_STATE(ROW)
 
 enum host_pool { POOL_before_host = STEP_POOLS - 1, HOST_OWN_STATE(ARENA_ENUM) HOST_POOLS };
 HOST_OWN_STATE(ARENA_POOL)
+
+_Static_assert((sizeof(struct arena_slot) + sizeof(struct connection) + 63) / 64 * 64 + (CHUNKS_EACH + SPARE_EACH) * 256 ==
+    HOST_CONNECTION_OCTETS, "said above");

@@ -119,6 +119,9 @@ void gw_free(struct gatt_world *w)
 			gw_disconnect(w, i);
 	assert_int_equal(arena_live(&w->rig.arena, POOL_bearer), 0);
 	assert_int_equal(arena_live(&w->rig.arena, POOL_pending), 0);
+	assert_int_equal(arena_live(&w->rig.arena, POOL_chunk), 0);
+	assert_int_equal(server_only(&w->rig.arena)->spare,
+	    GATT_SPARE_BESIDES + GATT_SPARE_EACH * w->rig.arena.pool[POOL_bearer].count);
 	assert_true(gatt_core.deadline(&w->rig.step) == DEADLINE_NONE);
 	rig_close(&w->rig);
 	free(w);
@@ -152,8 +155,8 @@ void gw_put(struct gatt_world *w, uint16_t index, uint16_t cid, struct bytes pdu
 	uint8_t buf[2100];
 	struct wr o = wr_into(buf, sizeof buf);
 
-	assert_true(c->used_in + pdu.len + 4 <= GW_WINDOW_IN);
-	c->used_in += (uint32_t)pdu.len + 4;
+	assert_true(c->used_in + (int32_t)pdu.len + 4 <= GW_WINDOW_IN);
+	c->used_in += (int32_t)pdu.len + 4;
 	local_l2cap_pdu_encode(&(struct local_l2cap_pdu){ cid, pdu }, &o);
 	assert_true(wr_ok(&o));
 	rig_put(&w->rig, LINK_UP, (struct record){ .kind = RECORD_L2CAP_PDU, .index = index, .generation = c->generation }, (struct bytes){ buf, wr_len(&o) });
@@ -220,8 +223,9 @@ static void from_up(struct gatt_world *w, const struct record *r, struct bytes p
 		return;
 	if (r->kind == RECORD_CREDIT) {
 		assert_true(local_credit_decode(payload, &credit));
-		assert_true(credit.octets && credit.octets <= c->used_in);
-		c->used_in -= credit.octets;
+		assert_true(credit.octets && credit.octets <= GATT_WINDOW_IN + GATT_WINDOW_EXTRA * CHUNK_OCTETS);
+		c->used_in -= (int32_t)credit.octets;
+		assert_true(-c->used_in <= GATT_WINDOW_EXTRA * CHUNK_OCTETS);
 	} else {
 		assert_int_equal(r->kind, RECORD_L2CAP_PDU);
 		assert_false(c->ended);

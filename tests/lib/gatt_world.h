@@ -13,7 +13,7 @@ struct heard { uint16_t index, cid, len; uint32_t at; };	/* octets: gatt_world.o
 struct client {
 	bool there, hold, ended;
 	uint16_t generation;
-	uint32_t used_in;		/* of GW_WINDOW_IN, by what we gave gattd */
+	int32_t used_in;		/* of GW_WINDOW_IN, by what we gave gattd; less than nothing once it gave us more */
 	uint32_t used_out, owed;	/* of GW_WINDOW_OUT, by what it gave us; of these not handed back because of hold */
 	uint8_t reason;			/* of RECORD_DISCONNECT */
 };

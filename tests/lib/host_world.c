@@ -74,9 +74,11 @@ void world_free(struct world *w)
 	assert_int_equal(world_flow(w)->live, 0);
 	for (unsigned l = 0; l < HOST_LISTS; l++)
 		assert_int_equal(world_flow(w)->list[l].first.v | world_flow(w)->list[l].last.v, 0);
-	for (const struct handles *h = handles_next(a, NULL); h; h = NULL)
+	assert_int_equal(arena_live(a, POOL_chunk), 0);
+	assert_int_equal(world_flow(w)->spare, SPARE_BESIDES + SPARE_EACH * a->pool[POOL_connection].count);
+	for (const struct where *h = where_next(a, NULL); h; h = where_next(a, h))
 		for (unsigned i = 0; i < HANDLE_SLOTS; i++)
-			assert_int_equal(h->by_low[i].v, 0);
+			assert_int_equal(h->at[i].v, 0);
 	rig_close(&w->rig);
 	free(w);
 }

@@ -87,7 +87,7 @@ static void test_window_in(void **state)
 	gw_connect(w, 0);
 	for (unsigned i = 0; i < 2000; i++) {
 		gw_send(w, 0, 4, OCTETS_OF(0x52, 0x24, 0, 'x'));
-		assert_in_range(w->client[0].used_in, 0, GW_WINDOW_IN / 4 + 8);
+		assert_true(w->client[0].used_in <= GW_WINDOW_IN / 4 + 8);
 	}
 	gw_free(w);
 }
@@ -103,7 +103,7 @@ static void test_requests_wait_for_room(void **state)
 	gw_mtu(w, 0, 517);
 	gw_forget(w);
 	w->client[0].hold = true;
-	for (; w->client[0].used_in < GW_WINDOW_IN - 16; asked++)
+	for (; asked < 700; asked++)
 		gw_send(w, 0, 4, OCTETS_OF(0x12, 0x24, 0, (uint8_t)asked));
 	assert_in_range(w->pdus, 1, asked - 1);
 	assert_int_equal(gw_value(w, 0x24).at[0], (uint8_t)(w->pdus - 1));
