@@ -7,7 +7,7 @@
 #include "gattd/core/gatt.h"
 #include "tests/lib/core_harness.h"
 
-enum { GW_CONNECTIONS = 64, GW_WINDOW_IN = 2048, GW_WINDOW_OUT = 3840, GW_PDUS = 2000, GW_OCTETS = 1 << 18 };
+enum { GW_CONNECTIONS = 256, GW_WINDOW_IN = 2048, GW_WINDOW_OUT = 3840, GW_PDUS = 2000, GW_OCTETS = 1 << 18 };
 
 struct heard { uint16_t index, cid, len; uint32_t at; };	/* octets: gatt_world.octets[at ..] */
 struct client {

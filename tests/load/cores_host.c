@@ -26,6 +26,7 @@ static void host_open(struct host_side *s, unsigned connections)
 		world_forget(s->w);
 		world_connect(s->w, (uint16_t)(0x40 + i));
 		s->named[i] = world_told(s->w, RECORD_CONNECTED)->h;
+		world_gattd(s->w, &s->named[i], RECORD_CREDIT, BYTES_OF(0, 0x60, 0, 0));	/* gattd has room */
 	}
 }
 
@@ -86,7 +87,7 @@ double host_ns(bool in, const struct core_load *l)
 	host_collect(&side);
 	side.heard = 0;
 	while (done < l->packets) {
-		for (unsigned i = 0; i < l->batch; i++, done++) {
+		for (unsigned n = core_batch(l, done); n--; done++) {
 			unsigned c = done % l->connections;
 			struct bytes b = core_att(pdu, in ? ATT_WRITE_COMMAND : ATT_HANDLE_VALUE_NOTIFICATION, 3, done);
 			struct record r = { .kind = in ? RECORD_HCI_ACL : RECORD_L2CAP_PDU, .index = side.named[c].index,

@@ -13,5 +13,13 @@ uint64_t core_measured(struct rig *g);
 /* A PDU with a handle and VALUE octets. */
 struct bytes core_att(uint8_t buf[VALUE + 3], uint8_t opcode, uint16_t handle, unsigned n);
 
+/* How many packets come next: few at first, until the windows have grown. */
+static inline unsigned core_batch(const struct core_load *l, unsigned done)
+{
+	unsigned may = 1 + done / (16 * l->connections);
+
+	return may < l->batch ? may : l->batch;
+}
+
 double host_ns(bool in, const struct core_load *l);
 double gatt_ns(bool echo, const struct core_load *l);
