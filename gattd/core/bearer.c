@@ -200,11 +200,32 @@ bool bearer_has_room(const struct bearer *b, size_t len, bool answer)
 
 static uint32_t window_in(const struct bearer *b) { return b->base_in + b->extra * CHUNK_OCTETS; }
 
+static void send_credit(struct gatt *g, const struct bearer *b, uint32_t octets)
+{
+	struct wr w = wr_into(step_reserve(g->step, LINK_UP, 4), 4);
+
+	local_credit_encode(&(struct local_credit){ octets }, &w);
+	step_give(g->step, LINK_UP,
+	    (struct record){ .len = 4, .kind = RECORD_CREDIT, .index = b->index, .generation = b->generation });
+}
+
+/* A new window begins with a part of the rest, so that a peer's first burst is no smaller than a later one; as long as more than
+ * half of the rest is nobody's, for most connections are idle, and do not hand back what they do not use. */
+static void grow_first(struct gatt *g, struct bearer *b)
+{
+	uint32_t spare = the_server(g)->spare, n = MIN(spare / 16, (uint32_t)GATT_WINDOW_FIRST);
+
+	if (2 * spare <= GATT_SPARE_BESIDES || !n)
+		return;
+	server_change(g)->spare -= n;
+	b->extra += n;
+	send_credit(g, b, n * CHUNK_OCTETS);
+}
+
 void bearer_consumed(struct gatt *g, const struct bearer *b, uint32_t cost, uint32_t most)
 {
 	struct bearer *e = bearer_edit(g->arena, b);
 	uint32_t octets;
-	struct wr w;
 
 	e->owed += cost;
 	if (!e->owed || e->owed < most)
@@ -212,12 +233,8 @@ void bearer_consumed(struct gatt *g, const struct bearer *b, uint32_t cost, uint
 	octets = window_renew(&e->extra, GATT_WINDOW_EXTRA, &server_change(g)->spare, e->owed);
 	e->used_in -= e->owed;
 	e->owed = 0;
-	if (!octets)
-		return;
-	w = wr_into(step_reserve(g->step, LINK_UP, 4), 4);
-	local_credit_encode(&(struct local_credit){ octets }, &w);
-	step_give(g->step, LINK_UP,
-	    (struct record){ .len = 4, .kind = RECORD_CREDIT, .index = b->index, .generation = b->generation });
+	if (octets)
+		send_credit(g, b, octets);
 }
 
 /* A PDU is done with.  Of commands and notifications an eighth of the window may be kept back; of the others, for which hostd
@@ -372,6 +389,7 @@ void gatt_on_connected(struct gatt *g, const struct record *r, struct bytes payl
 	b->window_out = b->room_out = m.window_out;
 	seat_edit(g->arena, seat)->bearer = bearer_id_of(b);
 	mask_set(server_change(g)->live, r->index);
+	grow_first(g, b);
 }
 
 void gatt_on_disconnected(struct gatt *g, const struct record *r)

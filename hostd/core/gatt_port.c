@@ -78,12 +78,19 @@ void gatt_give_pdu(struct host *h, const struct connection *c, uint16_t cid, str
 	step_give(h->step, LINK_DOWN, header(c, RECORD_L2CAP_PDU, (uint32_t)wr_len(&w)));
 }
 
+/* What is handed back at once: half of a window, of a small one less, so that gattd can always answer. */
+static uint32_t worth_a_record(const struct connection *c)
+{
+	return MIN(window_out(c) / 2, window_out(c) - (WINDOW_OUT - WINDOW_OUT / 4));
+}
+
 void gatt_owe(struct host *h, const struct connection *c, uint32_t octets)
 {
 	if (!octets || !gatt_knows(h, c))
 		return;
 	connection_edit(h->arena, c)->owed += octets;
-	if (c->owed >= window_out(c) / 4)	/* handed back in pieces of this; gattd never needs the last of it */
+	list_push(h, LIST_OWED, c);
+	if (c->owed >= worth_a_record(c))
 		list_push(h, LIST_WORK, c);
 }
 
@@ -99,6 +106,15 @@ static void give_credit(struct host *h, const struct connection *c)
 	w = wr_into(step_reserve(h->step, LINK_DOWN, 4), 4);
 	local_credit_encode(&(struct local_credit){ octets }, &w);
 	step_give(h->step, LINK_DOWN, header(c, RECORD_CREDIT, 4));
+}
+
+void gatt_hand_back(struct host *h, unsigned most)
+{
+	const struct connection *c;
+
+	while (most-- && (c = list_pop(h, LIST_OWED)))
+		if (c->owed && gatt_knows(h, c))
+			give_credit(h, c);
 }
 
 void gatt_turn(struct host *h, const struct connection *c)

@@ -276,10 +276,13 @@ static void on_time(struct step *s)
 {
 	struct host h = host_of(s);
 	const struct connection *c;
+	unsigned n = 0;
 
 	h.may_tell = true;
-	for (unsigned n = 0; n < TURN_CONNECTIONS && (c = list_pop(&h, LIST_WORK)); n++)
+	for (; n < TURN_CONNECTIONS && (c = list_pop(&h, LIST_WORK)); n++)
 		gatt_turn(&h, c);
+	if (n)
+		gatt_hand_back(&h, TURN_CONNECTIONS - n);
 	h.may_tell = false;
 	hci_on_time(&h);
 	connection_on_time(&h);

@@ -176,6 +176,8 @@ void gatt_give_pdu(struct host *h, const struct connection *c, uint16_t cid, str
 uint32_t window_out(const struct connection *c);		/* octets that gattd may have given and not got back */
 void gatt_owe(struct host *h, const struct connection *c, uint32_t octets);
 void gatt_turn(struct host *h, const struct connection *c);	/* what is owed, its end */
+/* Others are owed less, but gattd is woken now: theirs goes along, so that it is not woken for each of them. */
+void gatt_hand_back(struct host *h, unsigned most);
 void on_gatt_record(struct host *h, const struct record *r, struct bytes payload);
 
 /* settings.c, request.c */

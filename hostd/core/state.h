@@ -28,7 +28,7 @@ enum due {
 	DUE_KEY_REPLY = 1, DUE_PARAMETER_REPLY = 2,	/* to the controller: the command queue had no room for it */
 	DUE_END = 4,			/* to gattd: its end, before it is gone from the air */
 };
-enum host_list { LIST_READY, LIST_WORK, HOST_LISTS };	/* with fragments to send; with something to do on time */
+enum host_list { LIST_READY, LIST_WORK, LIST_OWED, HOST_LISTS };	/* fragments to send; something to do on time; see gatt_owe() */
 
 enum {
 	QUEUE_OCTETS = 1024, NOTICE_OCTETS = 2048,
@@ -145,7 +145,7 @@ struct connection {
 	uint8_t reason, role, peer_type, peer[6], own_type, own[6];
 	uint8_t encrypted;
 	uint8_t due;			/* enum due */
-	uint8_t zero[4];
+	uint8_t zero[7];
 	struct queue tx, rx;		/* frames, with their L2CAP header; rx: one */
 };
 struct early {				/* data that came before its Connection Complete */

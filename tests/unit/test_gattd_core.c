@@ -142,14 +142,17 @@ static void test_small_window(void **state)
 /* hostd goes beyond its window: that connection is lost, no memory is. */
 static void test_overrun(void **state)
 {
-	struct gatt_world *w = gw_new(2);
+	enum { MANY = 20, LAST = MANY - 1 };	/* the last one's window is the base alone: the first had a part of the rest */
+	struct gatt_world *w = gw_new(MANY);
 	uint8_t big[2100] = { 4, 0, 0x0A, 3, 0 };
 
 	(void)state;
-	gw_connect(w, 0);
-	gw_connect(w, 1);
-	up_record(w, RECORD_L2CAP_PDU, 0, w->client[0].generation, (struct bytes){ big, 2100 });
-	assert_true(w->client[0].ended);
+	for (uint16_t i = 0; i < MANY; i++)
+		gw_connect(w, i);
+	assert_true(w->client[0].used_in < 0);
+	assert_int_equal(w->client[LAST].used_in, 0);
+	up_record(w, RECORD_L2CAP_PDU, LAST, w->client[LAST].generation, (struct bytes){ big, 2100 });
+	assert_true(w->client[LAST].ended);
 	assert_int_equal(gw_counter(w, "overruns"), 1);
 	gw_ask(w, 1, OCTETS_OF(0x0A, 0x17, 0), OCTETS_OF(0x0B, 'e', 'c', 'h', 'o'), "the other one lives");
 	gw_free(w);
