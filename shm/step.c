@@ -96,23 +96,27 @@ static bool has_room(struct step *s, const uint32_t octets[STEP_LINKS], bool kee
 	return arena_log_room(s->arena) >= s->core->undo + LOGGED_BY_COMMIT;
 }
 
+void step_settle(struct step *s, unsigned l)
+{
+	struct positions *p = positions_edit(s->arena, positions(s));
+
+	p->generation[l] = s->link[l].generation;
+	p->in_head[l] = p->out_tail[l] = 0;
+	s->fresh &= ~(1u << l);
+	s->moved = true;
+	if (s->core->on_link)
+		s->core->on_link(s, l);
+}
+
 /* Tell the core of links that began anew. */
 static bool settle(struct step *s)
 {
 	for (unsigned l = 0; l < STEP_LINKS && s->fresh; l++) {
-		struct positions *p;
-
 		if (!(s->fresh & 1u << l))
 			continue;
 		if (!has_room(s, s->core->act, false))
 			return false;
-		p = positions_edit(s->arena, positions(s));
-		p->generation[l] = s->link[l].generation;
-		p->in_head[l] = p->out_tail[l] = 0;
-		s->fresh &= ~(1u << l);
-		s->moved = true;
-		if (s->core->on_link)
-			s->core->on_link(s, l);
+		step_settle(s, l);
 	}
 	return true;
 }

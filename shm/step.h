@@ -87,6 +87,8 @@ void step_recover(struct step *s);
 int step_take(struct step *s, unsigned l, struct record *ret, uint8_t *buf, uint32_t cap);
 /* Is there room for what the core does on time, or of itself?  Records leave an eighth of each ring to it. */
 bool step_may_act(struct step *s);
+/* Tell the core of a fresh link `l` now: for a replay, which knows when that was; step_take and step_may_act do it by themselves. */
+void step_settle(struct step *s, unsigned l);
 /* Why the last step_take or step_may_act said no: a link, or STEP_LINKS for the log. */
 unsigned step_full_link(const struct step *s);
 
