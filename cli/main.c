@@ -10,7 +10,7 @@ static const struct command {
 	const char *name, *args, *summary;
 	int (*run)(struct cli *c, int argc, char **argv);
 } commands[] = {
-	{ "up", "[--config FILE] [--transport NAME] [--air LISTEN]... [--btsnoop FILE]",
+	{ "up", "[--config FILE] [--transport NAME] [--air LISTEN]... [--btsnoop FILE] [--record DIR] [--quarantine DIR]",
 	    "start the pipeline in the foreground and hold its descriptors", cli_up },
 	{ "status", "", "processes, controller, links, connections", cli_status },
 	{ "restart", "transportd|hostd|gattd", "replace that worker now, without loss", cli_restart },

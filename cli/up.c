@@ -13,13 +13,15 @@
 #include "cli/up.h"
 #include "runtime/device.h"
 #include "runtime/log.h"
+#include "runtime/recording_file.h"
 
 static int parse(struct up *u, int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "config", required_argument, NULL, 'c' }, { "transport", required_argument, NULL, 't' },
 		{ "air", required_argument, NULL, 'a' }, { "btsnoop", required_argument, NULL, 'b' },
-		{ "log", required_argument, NULL, 'l' }, { NULL, 0, NULL, 0 },
+		{ "log", required_argument, NULL, 'l' }, { "record", required_argument, NULL, 'R' },
+		{ "record-size", required_argument, NULL, 'S' }, { "quarantine", required_argument, NULL, 'Q' }, { NULL, 0, NULL, 0 },
 	};
 	enum log_level level;
 	int o;
@@ -31,6 +33,12 @@ static int parse(struct up *u, int argc, char **argv)
 			u->transport = optarg;
 		else if (o == 'b')
 			u->btsnoop = optarg;
+		else if (o == 'R')
+			u->record = optarg;
+		else if (o == 'S')
+			u->record_size = optarg;
+		else if (o == 'Q')
+			u->quarantine = optarg;
 		else if (o == 'l' && log_level_from_text(optarg, &level))
 			u->log = optarg;
 		else if (o == 'a' && u->airs < UP_AIRS)
@@ -62,6 +70,23 @@ static int check_config(const struct up *u, gid_t *ret_group)
 	if (d->log_level_given && !u->log)
 		log_set_level(d->log_level);
 	device_free(d);
+	return 0;
+}
+
+/* Before anything is started: each daemon opens them for itself. */
+static int check_dirs(const struct up *u)
+{
+	const char *const paths[] = { u->record, u->quarantine };
+	char why[RECORDING_WHY];
+
+	for (unsigned i = 0; i < 2; i++) {
+		int fd = paths[i] ? recording_dir_open(paths[i], why) : -1;
+
+		if (paths[i] && fd < 0)
+			return cli_say(EXIT_FAILED, "%s", why);
+		if (fd >= 0)
+			close(fd);
+	}
 	return 0;
 }
 
@@ -140,6 +165,8 @@ int cli_up(struct cli *c, int argc, char **argv)
 	r = parse(u, argc, argv);
 	if (!r)
 		r = check_config(u, &group);
+	if (!r)
+		r = check_dirs(u);
 	if (!r && (run_dir_make(&c->dir, group) || run_dir_lock(&c->dir)))
 		r = cli_say(EXIT_FAILED, "%s", c->dir.why);
 	/* Each removes its own at a clean end; one that is dead when we end cannot.  The lock says that they are ours. */

@@ -26,6 +26,7 @@ struct up {
 	struct cli *cli;
 	struct loop *loop;
 	const char *config, *transport, *btsnoop, *log;
+	const char *record, *record_size, *quarantine;	/* for the daemons, as they are */
 	const char *air[UP_AIRS];
 	unsigned airs;
 	struct child child[CHILDREN];

@@ -35,6 +35,15 @@ static void add(struct child *c, const char *word)
 		c->argv[n] = word;
 }
 
+/* An option that is passed on if it was given. */
+static void add_value(struct child *c, const char *option, const char *value)
+{
+	if (!value)
+		return;
+	add(c, option);
+	add(c, value);
+}
+
 static void arguments(struct up *u, enum child_kind k)
 {
 	struct child *c = &u->child[k];
@@ -49,22 +58,16 @@ static void arguments(struct up *u, enum child_kind k)
 		}
 		return;
 	}
-	if (u->log) {
-		add(c, "--log");
-		add(c, u->log);
-	}
-	if (u->config) {
-		add(c, "--config");
-		add(c, u->config);
-	}
+	add_value(c, "--log", u->log);
+	add_value(c, "--config", u->config);
+	add_value(c, "--record", u->record);
+	add_value(c, "--record-size", u->record_size);
+	add_value(c, "--quarantine", u->quarantine);
 	if (k != CHILD_TRANSPORTD)
 		return;
 	add(c, "--transport");
 	add(c, u->transport);
-	if (u->btsnoop) {
-		add(c, "--btsnoop");
-		add(c, u->btsnoop);
-	}
+	add_value(c, "--btsnoop", u->btsnoop);
 }
 
 /* In the run dir, where nobody else can send to it; under an abstract name where that path would be too long. */

@@ -34,7 +34,8 @@ struct program {
 
 /* Runs the supervisor, or with --worker the worker.  Returns the exit code: 0 done, 1 failed (one line says why), 2 usage.
  *
- * Options: --run-dir DIR, --config FILE, --transport NAME (transportd), --log LEVEL, --cold, --help.
+ * Options: --run-dir DIR, --config FILE, --transport NAME (transportd), --log LEVEL, --cold, --help; --record DIR, --record-size
+ * MIB, --quarantine DIR (runtime/recording.h: files that hold packets and keys); --replay FILE (runtime/replay.h).
  * SIGTERM, SIGINT: clean end.  SIGHUP: the device file is read again, its live keys apply.
  * $NOTIFY_SOCKET, $LISTEN_FDS: runtime/fdstore.h.  TREFOIL_SHADOW=1: each commit is checked (slow). */
 int program_main(const struct program *p, int argc, char **argv);

@@ -8,6 +8,7 @@
  *   supervisor_boot.c      memory and descriptors: made new, or taken over from the former life
  *   supervisor_worker.c    spawn, hand over, watch, bring back
  *   supervisor_strikes.c   what a death means: the ladder
+ *   supervisor_files.c     recordings and quarantine files, where they were asked for
  *   supervisor_links.c     neighbours: hello, offer, generations
  *   supervisor_small.c     the small link: configuration out, replies and notices in
  *   supervisor_request.c   operators' requests to the core; status

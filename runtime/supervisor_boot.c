@@ -168,6 +168,8 @@ int sup_cold(struct supervisor *s)
 	s->stats = s->stats_segment.at;
 	r = s->p->open ? s->p->open(s, s->device) : 0;
 	if (!r)
+		r = sup_files_cold(s);
+	if (!r)
 		r = sup_make_small(s);	/* its barrier covers all that was put before */
 	if (!r)
 		r = sup_configure(s, false);
@@ -367,6 +369,7 @@ out:
 void sup_close(struct supervisor *s)
 {
 	fdstore_tell(&s->store, "STOPPING=1\n");
+	sup_files_close(s);
 	run_dir_end(&s->dir);			/* the name first: who dials finds nobody, rather than one who does not answer */
 	fdstore_remove(&s->store, "listen");
 	fdstore_remove(&s->store, "worker");

@@ -29,7 +29,12 @@ enum {
 	SUP_STATUS_MS = 1000,			/* a status waits this long for the core's part */
 };
 
-struct sup_options { const char *run_dir, *config, *transport; bool cold, log_given; enum log_level log; };
+struct sup_options {
+	const char *run_dir, *config, *transport, *record, *quarantine;
+	unsigned record_mib;			/* 0: RECORDING_MIB */
+	bool cold, log_given;
+	enum log_level log;
+};
 
 enum sup_timer {
 	TIMER_WORKER, TIMER_KILL, TIMER_GATHER, TIMER_DIAL, TIMER_ABSENT_UP, TIMER_ABSENT_DOWN, TIMER_STATUS, SUP_TIMERS
@@ -121,6 +126,7 @@ struct supervisor {
 	struct fd_set_named kept;
 	struct sup_conn conn[SUP_CONNS];
 	struct sup_pending pending[SUP_PENDING];
+	int record_dir, quarantine_dir;		/* -1: not asked for */
 	uint64_t next_number;
 	bool told_foreign;			/* who listens in the neighbour's place is not one of ours */
 	uint64_t timer[SUP_TIMERS];		/* absolute; 0: off */
@@ -159,6 +165,12 @@ const char *sup_state(const struct supervisor *s);
 
 /* supervisor_strikes.c */
 enum strike_verdict sup_judge(struct supervisor *s, int signal);
+
+/* supervisor_files.c */
+int sup_files_open(struct supervisor *s);	/* the directories, before anything else is made */
+int sup_files_cold(struct supervisor *s);
+void sup_files_quarantine(struct supervisor *s, const struct flight *f, bool skipping);
+void sup_files_close(struct supervisor *s);
 
 /* supervisor_links.c */
 void sup_link_hello(struct supervisor *s, struct sup_conn *c, const Hello *m);

@@ -11,7 +11,7 @@ static uint64_t shown(const _Atomic uint64_t *word)
 static struct flight gather(const struct supervisor *s)
 {
 	struct flight f = { .what = shown(&s->stats->what), .position = shown(&s->stats->position),
-	    .header = shown(&s->stats->header), .now_ns = loop_now() };
+	    .header = shown(&s->stats->header), .now_ns = loop_now(), .step_ns = shown(&s->stats->now_ns) };
 
 	for (unsigned l = 0; l < STEP_LINKS; l++)
 		f.furthest[l] = shown(&s->stats->furthest[l]);
@@ -31,11 +31,15 @@ enum strike_verdict sup_judge(struct supervisor *s, int signal)
 	/* A record in flight is an open step too, even if nothing has been changed yet: most parsers die before their first edit. */
 	bool open = arena_step_open(s->arena.at) || f.what != FLIGHT_NONE;
 	struct record h = record_from(f.header, 0);
+	const struct strikes *k = &s->ledger->strikes;
+	bool skipping = k->skip_link && k->skip_link == f.what && k->skip_position == f.position;
 	enum strike_verdict v;
 
 	if (!strike_counts(signal, open))
 		return STRIKE_NONE;
 	v = strikes_add(&s->ledger->strikes, &f);
+	if (v != STRIKE_RETRY)
+		sup_files_quarantine(s, &f, skipping);
 	if (f.what >= 1 && f.what <= STEP_LINKS)
 		log_error("strike", LOG_INT("signal", signal), LOG_UINT("count", s->ledger->strikes.count), LOG_UINT("link", f.what - 1),
 		    LOG_UINT("position", f.position), LOG_UINT("kind", h.kind), LOG_UINT("len", h.len), LOG_STR("verdict", words[v]));

@@ -28,7 +28,9 @@ int worker_fd(const struct worker *w, const char *name)
 
 uint64_t worker_now(struct worker *w)
 {
-	return w->step.now_ns = loop_now();
+	w->step.now_ns = loop_now();
+	atomic_store_explicit(&w->stats->now_ns, w->step.now_ns, memory_order_relaxed);
+	return w->step.now_ns;
 }
 
 _Noreturn void worker_fail(struct worker *w, int error, const char *why)
@@ -56,15 +58,8 @@ static void refill_entropy(struct worker *w)
 	if (getrandom(octets, n, 0) != (ssize_t)n)
 		worker_fail(w, -EIO, "no randomness to be had");
 	entropy_refill(w->step.arena, octets, n);
+	recorder_entropy(w->recorder, &w->step, (struct bytes){ octets, n });
 	worker_commit(w);
-}
-
-/* A link that was given up, and has been replaced before its core came to read so: the new one is not lost. */
-static bool of_former_link(const struct worker *w, unsigned l, const struct record *r)
-{
-	if (l != LINK_SUPERVISOR || r->kind != RECORD_NEIGHBOUR_LOST || r->index >= STEP_LINKS)
-		return false;
-	return step_renewed(&w->step, r->index, r->generation);
 }
 
 /* Records of all links, round-robin, until the batch is full or all are empty or blocked.  Returns how many. */
@@ -90,7 +85,7 @@ static unsigned take_batch(struct worker *w)
 			idle++;
 			continue;
 		}
-		if (!of_former_link(w, l, &rec))
+		if (!worker_of_former_link(&w->step, l, &rec))
 			w->p->core->on_record(&w->step, l, &rec, payload);
 		idle = 0;
 		n++;
@@ -111,13 +106,17 @@ static bool input_blocked(const struct worker *w)
 static bool act(struct worker *w)
 {
 	const struct core *core = w->p->core;
+	unsigned fresh = w->step.fresh;
+	bool may;
 
 	w->acting = false;
 	if (!w->drained || !core->on_time || core->deadline(&w->step) > w->step.now_ns)
 		return false;
 	if (w->careful)
 		worker_commit(w);
-	if (!step_may_act(&w->step)) {
+	may = step_may_act(&w->step);
+	recorder_settled(w->recorder, &w->step, fresh);
+	if (!may) {
 		unsigned full = step_full_link(&w->step);
 
 		w->acting = full < STEP_LINKS;
@@ -126,6 +125,7 @@ static bool act(struct worker *w)
 		return full >= STEP_LINKS && worker_dirty(w);	/* the log is full: commit, then again */
 	}
 	atomic_store_explicit(&w->stats->what, FLIGHT_ACT, memory_order_release);
+	recorder_act(w->recorder, &w->step);
 	core->on_time(&w->step);
 	w->acts++;
 	if (!worker_dirty(w))
@@ -234,6 +234,7 @@ int worker_main(const struct program *p)
 			worker_fail(w, r, "the loop failed");
 	}
 	worker_commit(w);
+	recorder_end(w->recorder, &w->step);
 	control_flush(&w->control);
 	_exit(0);
 }

@@ -7,6 +7,7 @@
 #include "proto/control.h"
 #include "runtime/fdstore.h"
 #include "runtime/program.h"
+#include "runtime/recording.h"
 #include "runtime/worker.h"
 #include "shm/segment.h"
 
@@ -29,6 +30,8 @@ struct worker {
 	struct arena arena;
 	struct segment arena_segment, stats_segment;
 	struct stats *stats;
+	struct recorder *recorder;	/* NULL: nothing is recorded */
+	int recording;			/* its file, until it is mapped; -1 */
 	struct step step;
 	struct worker_link link[STEP_LINKS];
 	struct fd_set_named fds;	/* what program->open kept */
@@ -50,6 +53,14 @@ struct worker {
 	uint64_t recover_ns;
 	uint32_t uid, gid, parent, attempt;
 };
+
+/* A link that was given up, and has been replaced before its core came to read so: the new one is not lost. */
+static inline bool worker_of_former_link(const struct step *s, unsigned l, const struct record *r)
+{
+	if (l != LINK_SUPERVISOR || r->kind != RECORD_NEIGHBOUR_LOST || r->index >= STEP_LINKS)
+		return false;
+	return step_renewed(s, r->index, r->generation);
+}
 
 /* worker_start.c: everything up to Ready, on descriptor 3.  Returns 0, -errno after it has said why. */
 int worker_open(struct worker *w, const struct program *p);

@@ -56,6 +56,7 @@ static int on_detach(void *self, struct control_in *in, const Detach *m)
 	worker_commit(w);
 	loop_unwatch(w->loop, w->link[m->link].watch);
 	step_detach(&w->step, m->link);
+	recorder_detach(w->recorder, &w->step, m->link);
 	w->link[m->link].watch = -1;
 	w->link[m->link].generation = 0;
 	return 0;
@@ -75,6 +76,8 @@ static int take_named_fds(struct worker *w, struct control_in *in, const Start *
 			r = segment_attach(fd, m->arena_size, true, &w->arena_segment);
 		else if (!strcmp(name, "stats"))
 			r = segment_attach(fd, m->stats_size, true, &w->stats_segment);
+		else if (!strcmp(name, RECORDING_FD))
+			w->recording = fd;
 		else {
 			struct named_fd *at = &w->fds.at[w->fds.count++];
 
@@ -218,6 +221,18 @@ static int attach(struct worker *w)
 	return w->buf ? 0 : -ENOMEM;
 }
 
+/* The file is mapped, and its descriptor goes.  That nothing can be recorded is no reason not to work. */
+static void start_recording(struct worker *w)
+{
+	int r = w->recording < 0 ? 0 : recorder_open(w->recording, &w->step, &w->recorder);
+
+	if (r)
+		log_warn("nothing is recorded", LOG_ERRNO(r));
+	if (w->recording >= 0)
+		close(w->recording);
+	w->recording = -1;
+}
+
 static int wall_in(struct worker *w, const char **wall)
 {
 	int keep[3 + 2 * STEP_LINKS + FDSHELF_MAX];
@@ -268,7 +283,8 @@ int worker_open(struct worker *w, const struct program *p)
 	const char *wall = "sandbox";
 	int r;
 
-	*w = (struct worker){ .p = p, .control = CONTROL_LINK_NONE, .arena_segment = SEGMENT_NONE, .stats_segment = SEGMENT_NONE };
+	*w = (struct worker){ .p = p, .control = CONTROL_LINK_NONE, .arena_segment = SEGMENT_NONE, .stats_segment = SEGMENT_NONE,
+		.recording = -1 };
 	for (unsigned l = 0; l < STEP_LINKS; l++)
 		w->link[l] = (struct worker_link){ .mine = SEGMENT_NONE, .theirs = SEGMENT_NONE, .bell = -1, .peer_bell = -1, .watch = -1 };
 	log_open(p->name);
@@ -287,6 +303,7 @@ int worker_open(struct worker *w, const struct program *p)
 	r = attach(w);
 	if (r)
 		return fail(w, r, "links");
+	start_recording(w);
 	r = loop_watch(w->loop, w->control.fd, POLLIN, LOOP_LEVEL, worker_on_control, w);
 	if (r >= 0 && p->worker_start)
 		r = p->worker_start(w);

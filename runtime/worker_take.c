@@ -40,6 +40,7 @@ void worker_lost_link(struct worker *w, unsigned l)
 	log_warn("link detached", LOG_UINT("link", l), LOG_UINT("generation", m.generation), LOG_WHY("its ring lied"));
 	loop_unwatch(w->loop, w->link[l].watch);
 	step_detach(&w->step, l);
+	recorder_detach(w->recorder, &w->step, l);
 	w->link[l].watch = -1;
 	w->link[l].generation = 0;
 	if (control_send(&w->control, &f, NULL, 0))
@@ -62,13 +63,16 @@ int worker_take(struct worker *w, unsigned l, struct record *ret, struct bytes *
 	struct worker_link *k = &w->link[l];
 	uint64_t at = w->step.link[l].in.at;
 	bool poison = w->skip_link == l + 1 && w->skip_position == at;
+	unsigned fresh;
 	int r;
 
 	if (!w->taken)
 		w->limit = batch_limit(w);
 	if (w->taken >= w->limit || (poison && worker_dirty(w)))
 		return WORKER_E_BATCH;
+	fresh = w->step.fresh;
 	r = step_take(&w->step, l, ret, w->buf, w->buf_cap);
+	recorder_settled(w->recorder, &w->step, fresh);
 	k->blocked = r == STEP_FULL;
 	if (r == STEP_FULL && step_full_link(&w->step) < STEP_LINKS)
 		w->link[step_full_link(&w->step)].want_room = true;
@@ -84,6 +88,9 @@ int worker_take(struct worker *w, unsigned l, struct record *ret, struct bytes *
 	if (r)
 		return r;
 	stats_flight(w->stats, l, at, *ret, w->step.link[l].in.at);
+	if (w->recorder)
+		recorder_record(w->recorder, &w->step, &(struct recorder_record){ poison ? ENTRY_SKIP : ENTRY_TAKE, l, w->skip_rung, at,
+		    *ret, { w->buf, ret->len } });
 	w->taken++;
 	k->records++;
 	if (poison) {
@@ -112,7 +119,9 @@ void worker_commit(struct worker *w)
 
 	if (!worker_dirty(w))
 		return;
+	recorder_committing(w->recorder, &w->step);
 	step_commit(&w->step);
+	recorder_committed(w->recorder, &w->step);
 	stats_flight_none(w->stats);
 	for (unsigned l = 0; l < STEP_LINKS; l++)
 		kick(w, l);

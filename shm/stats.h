@@ -29,6 +29,7 @@ struct stats {
 	_Atomic uint64_t position;				/* of the record that is being handled */
 	_Atomic uint64_t header;				/* its first word */
 	_Atomic uint64_t furthest[STEP_LINKS];			/* past the last record that this step has taken */
+	_Atomic uint64_t now_ns;				/* its time: step.now_ns */
 };
 
 /* Bytes to create a stats segment with. */

@@ -1,0 +1,125 @@
+/* runtime/recording.h - what a core saw, so that it can be seen again: recordings and quarantine files have this one format.
+ *
+ * A worker's core sees nothing but its arena, the records, the time of each step, and when it is called.  So an image of the
+ * arena as of a commit, and everything that came after it, gives the same arena again, octet by octet, at any address.
+ *
+ *   0               struct recording_head    whose it is: written once, when the file is made
+ *   512, 1024       struct recording_half    the two halves; the higher generation counts, once `ready` says so
+ *   4096            half 0: image | log | entries ...        each `half_octets` long
+ *   + half_octets   half 1: the same
+ *
+ * A half is filled with entries until it is full; then the other one is begun anew with an image of the arena as it is, so a
+ * recording is bounded and always has an image to start from.  All numbers are this machine's; all sizes are octets.
+ *
+ *   image    the arena from its word to the end of its slots, as it lay in memory
+ *   log      of a step that was open: only a quarantine file has one.  Taken back before anything else
+ *   entries  struct recording_entry and its payload, 8-aligned, one after the other
+ *
+ *   LIFE     a worker has started: it has no links             LINK     it has attached this link (position: generation;
+ *   DETACH   it has let go of link                                      past: octets of the ring out, word: of the ring in)
+ *   SETTLE   the core has heard of the fresh links in `link` (a bit each: core.on_link)
+ *   TAKE     a record: position, past, word and time as its ring had them; the payload.  core.on_record
+ *   SKIP     a record in quarantine, likewise; flags: the rung.  core.on_poison
+ *   ACT      core.on_time                                      ENTROPY  octets for the core to draw from
+ *   COMMIT   the end of a step: struct recording_commit, by which a replay is compared
+ *
+ * Kills.  `tail` counts the entries of committed steps.  COMMIT is written before the arena's commit, tail after it; the next
+ * worker looks whether the entries behind the tail end in the COMMIT of the arena's epoch, which they do if the kill came
+ * between the two, and else forgets them: the arena's word decides, as always, so a step that was killed and done again is in
+ * the recording once.
+ *
+ * Damage.  Everything that counts carries a hash.  What does not fit its hash before the tail is damage, and said; behind the
+ * tail it is a step that was never finished.
+ *
+ * A recording holds packets, keys that are in use, and entropy: its files have mode 0600, in a directory that nobody else
+ * may look into, and exist only where they were asked for. */
+#pragma once
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include "base/bytes.h"
+#include "base/record.h"
+#include "shm/step.h"
+
+enum { RECORDING_VERSION = 1, RECORDING_HALVES_AT = 512, RECORDING_DATA_AT = 4096 };
+enum recording_kind { RECORDING_RUN = 1, RECORDING_QUARANTINE = 2 };
+enum recording_entry_kind { ENTRY_LIFE = 1, ENTRY_LINK, ENTRY_DETACH, ENTRY_SETTLE, ENTRY_TAKE, ENTRY_SKIP, ENTRY_ACT, ENTRY_ENTROPY,
+	ENTRY_COMMIT, ENTRY_KINDS };
+#define RECORDING_FD "recording"	/* the file's name among what the supervisor keeps */
+#define RECORDING_MAGIC 0x314365526c666554ull	/* "TeflReC1" */
+
+struct recording_head {
+	uint64_t magic;
+	uint32_t version, kind;
+	char core[16];			/* name, zero-ended */
+	uint32_t core_version, halves;
+	struct arena_limits limits;
+	uint64_t layout_hash, config_hash;
+	uint64_t half_octets;
+	uint64_t check;			/* hash of all before it */
+};
+struct recording_end { uint64_t epoch, state, check; };	/* hash of the arena's state as of that epoch; check 0: not known */
+struct recording_half {
+	uint64_t generation;		/* odd, even: in half 1, half 0.  0: never used */
+	uint64_t image_octets, log_octets, image_hash;
+	uint64_t mapped_at;		/* where the arena was: a replay maps it elsewhere */
+	uint64_t check;			/* hash of all before it */
+	_Atomic uint64_t ready;		/* the generation, once the image is whole */
+	_Atomic uint64_t tail;		/* entries of committed steps, as recording_tail() packs it */
+	struct recording_end end;	/* written when the half is left, or the worker ends cleanly */
+};
+struct recording_entry {
+	uint64_t check;			/* hash of all after it, of the payload, of the half's generation and the entry's place */
+	uint32_t len;			/* of the payload */
+	uint8_t kind, link;
+	uint16_t flags;
+	uint64_t now_ns;
+	uint64_t position, past, word, time_ns;
+};
+struct recording_commit {
+	uint64_t epoch;			/* the one that it begins */
+	uint64_t undo_octets, changed;	/* of the step's log; hash of what the logged objects hold */
+	uint64_t given;			/* hash of the records that were given */
+	uint64_t tail[STEP_LINKS];	/* of the rings out */
+};
+
+/* ---- both sides ---- */
+uint64_t recording_head_check(const struct recording_head *h);
+uint64_t recording_half_check(const struct recording_half *h);
+uint64_t recording_end_check(const struct recording_end *e, uint64_t generation);
+uint64_t recording_entry_check(const struct recording_entry *e, const uint8_t *payload, uint64_t generation, uint64_t at);
+static inline uint64_t recording_entry_octets(uint64_t len) { return sizeof(struct recording_entry) + ((len + 7) & ~7ull); }
+/* A tail that was damaged is not believed: the length in 8 octets, and 32 bits of a hash. */
+uint64_t recording_tail(uint64_t octets, uint64_t generation);
+bool recording_tail_read(uint64_t word, uint64_t generation, uint64_t *ret_octets);
+/* Where the entries of a half begin, from its beginning. */
+static inline uint64_t recording_entries_at(const struct recording_half *h) { return (h->image_octets + h->log_octets + 63) & ~63ull; }
+/* What a step that is about to commit has done; `from`: the tails of its rings at the last commit. */
+struct recording_commit recording_sum_up(const struct step *s, const uint64_t from[STEP_LINKS]);
+
+/* ---- the worker's side: each call costs nothing but a look at `r` where it is NULL ---- */
+struct recorder;
+
+/* Map the file behind `fd` (borrowed) and go on where its committed steps end; where those are not the arena's, or there are
+ * none, begin a half.  Call when the links are attached, before the sandbox.
+ *
+ * Returns 0; -EINVAL: it was made for another program; -ENOMEM; -errno. */
+int recorder_open(int fd, const struct step *s, struct recorder **ret);
+void recorder_detach(struct recorder *r, const struct step *s, unsigned l);
+/* Fresh links that were so (`before`: step.fresh) and are no more. */
+void recorder_settled(struct recorder *r, const struct step *s, unsigned before);
+void recorder_act(struct recorder *r, const struct step *s);
+void recorder_entropy(struct recorder *r, const struct step *s, struct bytes octets);
+/* @kind  ENTRY_TAKE, ENTRY_SKIP (rung: which)   @position  where the record began; s says where it ended */
+struct recorder_record { enum recording_entry_kind kind; unsigned link, rung; uint64_t position; struct record is; struct bytes payload; };
+void recorder_record(struct recorder *r, const struct step *s, const struct recorder_record *what);
+/* Around step_commit: the first with all edits done, the second with none. */
+void recorder_committing(struct recorder *r, const struct step *s);
+void recorder_committed(struct recorder *r, const struct step *s);
+/* A clean end: leave what a replay is compared with. */
+void recorder_end(struct recorder *r, const struct step *s);
+
+/* Fills in head and check for a core's plan. */
+struct recording_head recording_head_for(const char *core, const struct arena_plan *plan, enum recording_kind kind, uint64_t half_octets);
+/* The least that a half must have for a plan. */
+uint64_t recording_half_least(const struct arena_plan *plan);
