@@ -1,7 +1,7 @@
 # One make, one graph: each folder says in its build.mk what it is, this file says once how it is built.
 #
 #   make                 release programs, into build/bin/
-#   make MODE=debug      the same with our checks on, into build/debug/bin/ (also: asan tsan norecovery cov)
+#   make MODE=debug      the same with our checks on, into build/debug/bin/ (also: asan tsan norecovery planted cov)
 #   make cores           bin/cores and bin/cores-plain: what the cores cost (tests/load/cores.c)
 #   make MODE=debug tests            every test program;  make test T=unit/test_x  builds and runs one
 #   make check           installs what is missing, builds, runs every test (CONTRIBUTING.md has the rest)
@@ -15,7 +15,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 SHELL := /bin/bash
 
 MODE ?= release
-MODES := release debug asan tsan norecovery cov fuzz
+MODES := release debug asan tsan norecovery planted cov fuzz
 ifeq ($(filter $(MODE),$(MODES)),)
 $(error MODE=$(MODE) is none of: $(MODES))
 endif
@@ -39,6 +39,8 @@ WARN := -Wall -Wextra -Werror -Wshadow -Wconversion -Wstrict-prototypes -Wmissin
 CFLAGS_release := -O2 -g -D_FORTIFY_SOURCE=2 -fstack-protector-strong
 CFLAGS_debug := -O1 -g -DTREFOIL_DEBUG
 CFLAGS_norecovery := -O2 -g -DTREFOIL_DEBUG -DTREFOIL_NO_RECOVERY
+# Mistakes made on purpose (base/planted.h): for the tests of strikes, and for nobody else.
+CFLAGS_planted := $(CFLAGS_release) -DTREFOIL_PLANTED
 CFLAGS_asan := -O1 -g -DTREFOIL_DEBUG -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 # The ring's fences order its wait words, not its data: that the sanitizer does not see them costs nothing.
 CFLAGS_tsan := -O1 -g -DTREFOIL_DEBUG -fsanitize=thread $(if $(IS_CLANG),,-Wno-tsan)

@@ -154,6 +154,7 @@ class Run:
         each = (own_limit(path) or PY_SECONDS) * scale
         env = {**self.env, "TREFOIL_ROOT": str(ROOT), "TREFOIL_BIN": str(self.bin(mode)), "TREFOIL_MODE": mode,
                "TREFOIL_BIN_NORECOVERY": str(BUILD / "norecovery" / "bin"), "TREFOIL_KILLS": str(KILLS),
+               "TREFOIL_BIN_PLANTED": str(BUILD / "planted" / "bin"),
                "TREFOIL_TEST_SECONDS": str(int(each)), "PYTHONPATH": str(ROOT / "tests" / "lib"),
                "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
         if mode == "asan":      # the leak checker cannot work in a sandboxed worker
@@ -184,6 +185,7 @@ def do_check(run):
     run.make("debug", "tests")
     run.make("asan", "tests")
     run.make("norecovery", "all")
+    run.make("planted", "all")
     if shutil.which("clang"):
         run.make("debug", "tests", "CC=clang", "O=build/clang")
     else:
@@ -198,6 +200,7 @@ def do_check(run):
 def do_asan(run):
     run.make("asan", "tests")
     run.make("norecovery", "all")
+    run.make("planted", "all")
     run.unit("asan")
     if run.venv():
         run.pytests("asan", "process/test_*.py")
@@ -211,8 +214,9 @@ def do_tsan(run):
 def do_soak(run):
     run.make("release", "all")
     run.make("norecovery", "all")
+    run.make("planted", "all")
     if run.venv():
-        run.pytests("release", "process/test_kill*.py")
+        run.pytests("release", "process/test_kill*.py", "process/test_poison.py", "process/test_recording.py")
 
 
 def main():

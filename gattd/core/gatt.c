@@ -1,4 +1,5 @@
 /* gattd/core/gatt.c - records in, and what the shell has to know of this core. */
+#include "base/planted.h"
 #include "gattd/core/gatt.h"
 #include "wire/hci_error.h"
 
@@ -97,6 +98,7 @@ static void on_record(struct step *s, unsigned link, const struct record *r, str
 {
 	struct gatt g = gatt_open(s);
 
+	PLANTED_MEET(payload, 'g');
 	if (link == LINK_UP)
 		from_host(&g, r, payload);
 	else if (link == LINK_SUPERVISOR)

@@ -1,4 +1,5 @@
 /* hostd/core/host.c - the core: dispatch, the life of the host, work on time. */
+#include "base/planted.h"
 #include "hostd/core/host.h"
 #include "wire/hci_error.h"
 #include "wire/hci_packet.h"
@@ -237,6 +238,7 @@ static void on_record(struct step *s, unsigned link, const struct record *r, str
 {
 	struct host h = host_of(s);
 
+	PLANTED_MEET(payload, 'h');
 	if (link == LINK_SUPERVISOR) {
 		on_supervisor(&h, r, payload);
 		return;		/* what follows is done on time: this had no room towards the controller */
