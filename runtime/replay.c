@@ -88,6 +88,8 @@ static int on_link(struct replay *r, const struct recording_entry *e)
 	const struct positions *p = positions_next(&r->arena, NULL);
 	unsigned l = e->link;
 
+	if (p->out_tail[l] & 7 || p->in_head[l] & 7)
+		return differs(r, "its arena has positions that cannot be");
 	free(r->mine[l]);
 	free(r->theirs[l]);
 	r->mine[l] = aligned_alloc(128, (ring_region_size(e->past) + 127) & ~127ull);
@@ -111,6 +113,20 @@ static void settle(struct replay *r, unsigned links)
 		}
 }
 
+/* What step_take and step_may_act see to: a core never meets a full ring, nor a full log. */
+static bool has_room(struct replay *r, const uint32_t octets[STEP_LINKS])
+{
+	const struct positions *p = positions_next(&r->arena, NULL);
+
+	for (unsigned o = 0; o < STEP_LINKS; o++) {
+		struct step_link *k = &r->step.link[o];
+
+		if (octets[o] && (k->generation ? ring_room(&k->out, 2 * octets[o]) < 2 * octets[o] : !p->generation[o]))
+			return false;
+	}
+	return arena_log_room(&r->arena) >= r->step.core->undo + 2 * sizeof(struct positions);
+}
+
 static int on_record(struct replay *r, const struct recording_entry *e, const uint8_t *payload)
 {
 	struct record rec = record_from(e->word, e->time_ns);
@@ -120,6 +136,8 @@ static int on_record(struct replay *r, const struct recording_entry *e, const ui
 	if (s->link[l].in.at != e->position)
 		return differs(r, "link %s stands at %llu, its record at %llu", link_names[l],
 		    (unsigned long long)s->link[l].in.at, (unsigned long long)e->position);
+	if (!has_room(r, s->core->reserve[l]))
+		return differs(r, "a record for which there is no room");
 	s->link[l].in.at = e->past;
 	s->moved = true;
 	r->records++;
@@ -187,16 +205,22 @@ static int on_entry(struct replay *r, const struct recording_entry *e, const uin
 		step_detach(s, e->link);
 		return 0;
 	case ENTRY_SETTLE:
+		if (!has_room(r, s->core->act))
+			return differs(r, "no room for what is done for a link");
 		settle(r, e->link);
 		return 0;
 	case ENTRY_TAKE:
 	case ENTRY_SKIP:
 		return on_record(r, e, payload);
 	case ENTRY_ACT:
+		if (!s->core->on_time || !has_room(r, s->core->act))
+			return differs(r, "no room for what is done on time");
 		r->acts++;
 		s->core->on_time(s);
 		return 0;
 	case ENTRY_ENTROPY:
+		if (e->len > entropy_room(&r->arena) || arena_log_room(&r->arena) < s->core->undo)
+			return differs(r, "entropy for which there is no room");
 		entropy_refill(&r->arena, payload, e->len);
 		return 0;
 	case ENTRY_COMMIT:
@@ -239,7 +263,7 @@ static int run_part(struct replay *r, const struct recording_part *part)
 		if (!entry_sound(r, &e))
 			return differs(r, "an entry of kind %u says what cannot be", e.kind);
 		input = (e.kind >= ENTRY_TAKE && e.kind <= ENTRY_ACT) || (quarantine && e.kind == ENTRY_SETTLE);
-		if (quarantine && input && !r->p->worker_turn)
+		if (quarantine && input && !r->p->worker_turn && has_room(r, r->step.core->act))
 			settle(r, r->step.fresh);	/* as the worker did in the same step */
 		if (quarantine && input)
 			tell_entry(r, "it died at this: ", &e);

@@ -1,0 +1,188 @@
+"""`trefoil up --record DIR` and `--replay FILE`: what a core saw, seen again.  What a test proves stands in its docstring.
+
+Two centrals (bench/hammer) work the pipeline while workers and supervisors die.  (timeout: 120 s)"""
+import os
+import re
+import signal
+import stat
+import struct
+import time
+
+import pytest
+
+from bare_central import BareCentral
+from pipeline import BIN, NAMES, Pipeline, wait_until
+from poison import ADDRESS, PLAIN, PLANTED, Load, device, replay
+
+CORES = ("hostd", "gattd")          # whose state is in their cores alone
+HALVES_AT, DATA_AT = 512, 4096
+SAME = re.compile(r"(\d+) steps, (\d+) records, (\d+) times on time, (\d+) lives.*the same at each step, and the last state whole;"
+                  r" epoch (\d+), arena at (0x\w+), recorded at (0x\w+)", re.S)
+
+
+def run(kept, *args, kills=0, supervisors=False, values=(), load=True):
+    """A pipeline that records under load while each worker (and supervisor) is killed `kills` times; ends cleanly."""
+    with Pipeline(device(), args=["--record", str(kept), *args]) as p:
+        with Load(p, ("counter", "flood") if load else ()):
+            for _ in range(kills):
+                for name in NAMES:
+                    row = p.process(name)
+                    os.kill(row["pid" if supervisors else "worker_pid"], signal.SIGKILL)
+                    wait_until(lambda r=row, n=name: back(p, n, r["restarts"]))
+                    time.sleep(0.01)
+            if values:
+                with BareCentral(p.air) as c:
+                    c.connect(ADDRESS)
+                    for value in values:
+                        c.write(PLAIN, value)
+                    c.ask(bytes([0x0A, PLAIN & 0xFF, PLAIN >> 8]))
+    return kept
+
+
+def back(p, name, restarts):
+    try:
+        row = p.process(name)
+    except (AssertionError, StopIteration):     # its supervisor is away
+        return False
+    return row["restarts"] > restarts and row["state"] == "running"
+
+
+def same(name, kept):
+    """Replays; (steps, records, lives).  Equal at each step and at the end, at another address."""
+    _, said = replay(BIN, name, kept / f"{name}.recording", check=0)
+    m = SAME.search(said)
+    assert m, said
+    assert m[6] != m[7]
+    return int(m[1]), int(m[2]), int(m[4])
+
+
+@pytest.mark.parametrize("size,whole", [("64", True), ("3", False)])
+def test_a_replay_gives_the_same(size, whole, tmp_path):
+    """Workers are killed under load; then each recording of hostd and gattd gives the same undo logs, objects, output records and
+    positions at each of its steps, and at the end the whole arena, octet by octet, mapped elsewhere.  With room for all of it
+    the recording goes back to the start and over every death; with little it has been begun anew, many times.  That of
+    transportd can be read."""
+    kept = run(tmp_path / "kept", "--record-size", size, kills=6)
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o700
+    for file in kept.iterdir():
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600 and file.stat().st_size <= (int(size) << 20) + DATA_AT
+    told = []
+    for name in CORES:
+        steps, records, lives = same(name, kept)
+        assert records > 300 and steps > 100
+        assert lives >= 7 if whole else lives >= 1
+        generation = max(struct.unpack_from("<Q", (kept / f"{name}.recording").read_bytes(), HALVES_AT * n)[0] for n in (1, 2))
+        assert generation == 1 if whole else generation > 2, generation
+        told.append(f"{name} {steps} steps, {records} records, {lives} lives, {generation} images")
+    _, said = replay(BIN, "transportd", kept / "transportd.recording", check=0)
+    assert "read, not repeated" in said
+    print(f"told: replayed and equal, room {size} MiB: {'; '.join(told)}")
+
+
+def test_supervisors_die_and_it_goes_on(tmp_path):
+    """The file is kept above with everything else: a supervisor's death ends no recording."""
+    kept = run(tmp_path / "kept", kills=3, supervisors=True)
+    for name in CORES:
+        assert same(name, kept)[2] >= 4
+    assert not list(kept.glob("*.old"))
+
+
+def test_the_whole_pipeline_is_killed(tmp_path):
+    """All processes are killed at once, under load: what was committed is in the files and replays, step by step, though nobody
+    ended it."""
+    kept = tmp_path / "kept"
+    p = Pipeline(device(), args=["--record", str(kept)]).start()
+    load = Load(p, ("counter", "flood"), judge=False)
+    with load:
+        time.sleep(0.3)
+        below = p.children()
+        p.up.send_signal(signal.SIGSTOP)            # else it would bring them back, or end them properly
+        for pid in below:
+            os.kill(pid, signal.SIGKILL)
+        p.up.kill()
+        p.up.wait()
+        wait_until(lambda: not any(alive(pid) for pid in below))
+    p.log.close()
+    p.tmp.cleanup()
+    for name in CORES:
+        _, said = replay(BIN, name, kept / f"{name}.recording", check=0)
+        assert "the same at each step (no last state" in said and int(re.search(r"(\d+) records", said)[1]) > 100, said
+
+
+def alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A recording with values in it that a planted core treats in another way."""
+    return run(tmp_path_factory.mktemp("rec") / "kept", values=[b"plain", b"P!hD1111", b"P!gD0000"], load=False)
+
+
+@pytest.mark.parametrize("name", CORES)
+def test_another_core_is_found_out(name, small):
+    """The binary that recorded gives the same; one whose core treats one record in another way does not: the first step that
+    differs is named, with the record."""
+    same(name, small)
+    code, said = replay(PLANTED, name, small / f"{name}.recording", check=1)
+    step = int(re.search(r"differs at step (\d+): ", said)[1])
+    assert step > 0
+    what = re.search(r"its last input was: record link=(\w+) position=\d+ kind=0x(\w+)", said)
+    assert what and what[1] == "up" and int(what[2], 16) == {"gattd": 0x22, "hostd": 0x02}[name], said
+
+
+def places(data):
+    """Where what counts lies in a recording: (what, offset)."""
+    half = 1 if struct.unpack_from("<Q", data, HALVES_AT * 2)[0] > struct.unpack_from("<Q", data, HALVES_AT)[0] else 0
+    control = HALVES_AT * (1 + half)
+    image, log = struct.unpack_from("<QQ", data, control + 8)
+    half_octets, = struct.unpack_from("<Q", data, 72)
+    begin = DATA_AT + half * half_octets
+    entries = begin + (image + log + 63 & ~63)
+    tail = (struct.unpack_from("<Q", data, control + 56)[0] >> 32) * 8
+    return [("magic", 0), ("core", 17), ("limits", 44), ("size of a half", 73), ("generation", control), ("size of the image", control + 9),
+            ("tail", control + 60), ("last state", control + 72), ("image", begin + 70), ("end of the image", begin + image - 1),
+            ("first entry", entries + 8), ("an entry", entries + tail // 2), ("last entry", entries + tail - 1)]
+
+
+def test_damage_is_said(small, tmp_path):
+    """One bit that is wrong, anywhere in what counts, and the file is refused with a line that says so; the core does not run."""
+    for name in CORES:
+        data = (small / f"{name}.recording").read_bytes()
+        for what, at in places(data):
+            bad = tmp_path / "bad"
+            bad.write_bytes(data[:at] + bytes([data[at] ^ 0x10]) + data[at + 1:])
+            code, said = replay(BIN, name, bad, check=1)
+            assert "cannot be replayed: " in said and len(said.splitlines()) == 1 and "steps" not in said, (what, said)
+
+
+def test_files_that_are_none(small, tmp_path):
+    """Not a file, empty, cut short, noise, another daemon's: a line for each, exit 1."""
+    data = (small / "gattd.recording").read_bytes()
+    files = {"empty": (b"", "size"), "cut": (data[:-8], "cannot be"), "short": (data[:5000], "cannot be"),
+             "noise": (os.urandom(20000), "does not begin")}
+    for name, (octets, why) in files.items():
+        (tmp_path / name).write_bytes(octets)
+        assert why in replay(BIN, "gattd", tmp_path / name, check=1)[1], name
+    for path, why in ((tmp_path, "no regular file"), (tmp_path / "none", "No such file"), (small / "hostd.recording", "it is one of hostd")):
+        code, said = replay(BIN, "gattd", path, check=1)
+        assert why in said and len(said.splitlines()) == 1, said
+
+
+def test_a_second_start_keeps_the_first(tmp_path):
+    """What was recorded before a cold start is kept as .old, once; sizes that are none are refused."""
+    kept = run(tmp_path / "kept", load=False)
+    first = {f.name: f.read_bytes() for f in kept.iterdir()}
+    run(kept, load=False)
+    for name, octets in first.items():
+        assert (kept / f"{name}.old").read_bytes() == octets
+    run(kept, load=False)
+    assert len(list(kept.iterdir())) == 6
+    p = Pipeline(device(), args=["--record", str(kept), "--record-size", "no"], expect_ready=False).start()
+    assert p.up.wait(10) != 0
+    p.log.close()
+    p.tmp.cleanup()
