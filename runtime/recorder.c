@@ -218,6 +218,15 @@ int recorder_open(int fd, const struct step *s, struct recorder **ret)
 	return 0;
 }
 
+void recorder_close(struct recorder *r)
+{
+	if (!r)
+		return;
+	munmap(r->at, r->size);
+	free(r->scratch);
+	free(r);
+}
+
 void recorder_detach(struct recorder *r, const struct step *s, unsigned l)
 {
 	if (r)
@@ -250,9 +259,18 @@ void recorder_entropy(struct recorder *r, const struct step *s, struct bytes oct
 
 void recorder_record(struct recorder *r, const struct step *s, const struct recorder_record *what)
 {
+	if (!r)
+		return;
 	put(r, &(struct recording_entry){ .kind = (uint8_t)what->kind, .link = (uint8_t)what->link, .flags = (uint16_t)what->rung,
 	    .len = (uint32_t)what->payload.len, .now_ns = s->now_ns, .position = what->position, .past = s->link[what->link].in.at,
 	    .word = record_word(what->is), .time_ns = what->is.time_ns }, what->payload.at);
+}
+
+void recorder_taken(struct recorder *r, const struct step *s, unsigned fresh, const struct recorder_record *what)
+{
+	recorder_settled(r, s, fresh);
+	if (r && what)
+		recorder_record(r, s, what);
 }
 
 void recorder_committing(struct recorder *r, const struct step *s)

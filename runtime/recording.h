@@ -97,7 +97,7 @@ static inline uint64_t recording_entries_at(const struct recording_half *h) { re
 /* What a step that is about to commit has done; `from`: the tails of its rings at the last commit. */
 struct recording_commit recording_sum_up(const struct step *s, const uint64_t from[STEP_LINKS]);
 
-/* ---- the worker's side: each call costs nothing but a look at `r` where it is NULL ---- */
+/* ---- the worker's side.  `r` may be NULL, and then nothing happens: taking and committing look at it before they call ---- */
 struct recorder;
 
 /* Map the file behind `fd` (borrowed) and go on where its committed steps end; where those are not the arena's, or there are
@@ -105,6 +105,7 @@ struct recorder;
  *
  * Returns 0; -EINVAL: it was made for another program; -ENOMEM; -errno. */
 int recorder_open(int fd, const struct step *s, struct recorder **ret);
+void recorder_close(struct recorder *r);	/* as if it had been killed; a worker just exits */
 void recorder_detach(struct recorder *r, const struct step *s, unsigned l);
 /* Fresh links that were so (`before`: step.fresh) and are no more. */
 void recorder_settled(struct recorder *r, const struct step *s, unsigned before);
@@ -113,6 +114,8 @@ void recorder_entropy(struct recorder *r, const struct step *s, struct bytes oct
 /* @kind  ENTRY_TAKE, ENTRY_SKIP (rung: which)   @position  where the record began; s says where it ended */
 struct recorder_record { enum recording_entry_kind kind; unsigned link, rung; uint64_t position; struct record is; struct bytes payload; };
 void recorder_record(struct recorder *r, const struct step *s, const struct recorder_record *what);
+/* After step_take: what it settled (fresh: step.fresh before it), and the record that it took, NULL where there was none. */
+void recorder_taken(struct recorder *r, const struct step *s, unsigned fresh, const struct recorder_record *what);
 /* Around step_commit: the first with all edits done, the second with none. */
 void recorder_committing(struct recorder *r, const struct step *s);
 void recorder_committed(struct recorder *r, const struct step *s);

@@ -115,7 +115,8 @@ static bool act(struct worker *w)
 	if (w->careful)
 		worker_commit(w);
 	may = step_may_act(&w->step);
-	recorder_settled(w->recorder, &w->step, fresh);
+	if (w->recorder)
+		recorder_settled(w->recorder, &w->step, fresh);
 	if (!may) {
 		unsigned full = step_full_link(&w->step);
 

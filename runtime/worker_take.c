@@ -72,7 +72,9 @@ int worker_take(struct worker *w, unsigned l, struct record *ret, struct bytes *
 		return WORKER_E_BATCH;
 	fresh = w->step.fresh;
 	r = step_take(&w->step, l, ret, w->buf, w->buf_cap);
-	recorder_settled(w->recorder, &w->step, fresh);
+	if (w->recorder)
+		recorder_taken(w->recorder, &w->step, fresh, r ? NULL : &(struct recorder_record){ poison ? ENTRY_SKIP : ENTRY_TAKE, l,
+		    w->skip_rung, at, *ret, { w->buf, ret->len } });
 	k->blocked = r == STEP_FULL;
 	if (r == STEP_FULL && step_full_link(&w->step) < STEP_LINKS)
 		w->link[step_full_link(&w->step)].want_room = true;
@@ -88,9 +90,6 @@ int worker_take(struct worker *w, unsigned l, struct record *ret, struct bytes *
 	if (r)
 		return r;
 	stats_flight(w->stats, l, at, *ret, w->step.link[l].in.at);
-	if (w->recorder)
-		recorder_record(w->recorder, &w->step, &(struct recorder_record){ poison ? ENTRY_SKIP : ENTRY_TAKE, l, w->skip_rung, at,
-		    *ret, { w->buf, ret->len } });
 	w->taken++;
 	k->records++;
 	if (poison) {
@@ -119,9 +118,11 @@ void worker_commit(struct worker *w)
 
 	if (!worker_dirty(w))
 		return;
-	recorder_committing(w->recorder, &w->step);
+	if (w->recorder)
+		recorder_committing(w->recorder, &w->step);
 	step_commit(&w->step);
-	recorder_committed(w->recorder, &w->step);
+	if (w->recorder)
+		recorder_committed(w->recorder, &w->step);
 	stats_flight_none(w->stats);
 	for (unsigned l = 0; l < STEP_LINKS; l++)
 		kick(w, l);

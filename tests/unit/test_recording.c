@@ -87,6 +87,8 @@ struct world {
 
 static void live(struct world *w, uint32_t generation)
 {
+	recorder_close(w->recorder);
+	arena_close(&w->arena);
 	if (arena_open(&w->arena, &plan, w->memory, false) == ARENA_E_BLANK)
 		arena_format(&w->arena, &plan, fill);
 	step_open(&w->step, &w->arena, &core);
@@ -122,6 +124,8 @@ static void close_world(struct world *w)
 {
 	char command[96];
 
+	recorder_close(w->recorder);
+	arena_close(&w->arena);
 	close(w->fd);
 	snprintf(command, sizeof command, "rm -r %s", w->dir);
 	assert_int_equal(system(command), 0);
