@@ -182,6 +182,7 @@ static int map_file(int fd, const struct step *s, struct recorder *r)
 	h = (const void *)r->at;
 	if (h->magic != RECORDING_MAGIC || h->version != RECORDING_VERSION || h->check != recording_head_check(h) ||
 	    h->kind != RECORDING_RUN || strncmp(h->core, s->core->name, sizeof h->core) || h->core_version != s->core->version ||
+	    h->layout_hash != arena_formatted_for(s->arena) ||
 	    h->half_octets > r->size || RECORDING_DATA_AT + 2 * h->half_octets > r->size ||
 	    ((s->arena->log_at + 63) & ~63ull) + ROOM_AT_LEAST > h->half_octets)
 		return -EINVAL;

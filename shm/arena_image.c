@@ -28,6 +28,11 @@ bool arena_log_sound(const uint8_t *log, uint32_t len, uint32_t image_len)
 	return true;
 }
 
+uint64_t arena_formatted_for(const struct arena *a)
+{
+	return ((const struct arena_header *)(const void *)(a->at + ARENA_HEADER_AT))->layout_hash;
+}
+
 uint64_t arena_image_octets(const struct arena_plan *plan)
 {
 	const struct arena_pool *p = plan->pools;

@@ -12,6 +12,9 @@ bool arena_log_sound(const uint8_t *log, uint32_t len, uint32_t image_len);
  * queues?  What the objects say to each other is their core's.  Returns "" or what is wrong (a static text). */
 const char *arena_whole(const struct arena *a);
 
+/* The layout hash that the arena was formatted with. */
+uint64_t arena_formatted_for(const struct arena *a);
+
 /* Octets that `plan` needs for its slots, in 64 bits: limits that came from a file may be anything. */
 uint64_t arena_image_octets(const struct arena_plan *plan);
 
