@@ -109,6 +109,20 @@ def test_the_whole_pipeline_is_killed(tmp_path):
         assert "the same at each step (no last state" in said and int(re.search(r"(\d+) records", said)[1]) > 100, said
 
 
+def test_a_recording_that_is_still_being_made(tmp_path):
+    """A file may be replayed while its worker goes on: what was committed when it was read is the same."""
+    kept = tmp_path / "kept"
+    with Pipeline(device(), args=["--record", str(kept), "--record-size", "64"]) as p, Load(p, ("counter", "flood")):
+        steps = {name: [] for name in CORES}
+        for _ in range(3):
+            time.sleep(0.1)
+            for name in CORES:
+                _, said = replay(BIN, name, kept / f"{name}.recording", check=0)
+                assert "the same at each step" in said
+                steps[name].append(int(re.search(r"(\d+) steps", said)[1]))
+        assert all(a < b < c for a, b, c in steps.values()), steps
+
+
 def alive(pid):
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii") as f:

@@ -75,7 +75,7 @@ static const struct arena_plan plan = { .pools = pools, .limits = { { 1, 1, 1, 1
 
 /* ---- a worker's life, without a worker ---- */
 struct world {
-	char dir[32], path[64];
+	char dir[256], path[300];
 	int fd;
 	uint8_t *memory;			/* the arena: outlives every life */
 	struct ring_region *mine, *theirs;
@@ -105,7 +105,7 @@ static void open_world(struct world *w, unsigned mib)
 	int dir;
 
 	*w = (struct world){ .now = 1000 };
-	snprintf(w->dir, sizeof w->dir, "/tmp/recording-XXXXXX");
+	snprintf(w->dir, sizeof w->dir, "%s/trefoil-rec-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
 	assert_non_null(mkdtemp(w->dir));
 	dir = recording_dir_open(w->dir, why);
 	assert_true(dir >= 0);
@@ -122,7 +122,7 @@ static void open_world(struct world *w, unsigned mib)
 
 static void close_world(struct world *w)
 {
-	char command[96];
+	char command[280];
 
 	recorder_close(w->recorder);
 	arena_close(&w->arena);
@@ -357,7 +357,7 @@ static void expect_refused(const struct recording_entry *e, const void *payload,
 	struct recording_entry life = { .kind = ENTRY_LIFE }, up = { .kind = ENTRY_LINK, .link = LINK_UP, .position = 1, .past = RING, .word = RING };
 	struct quarantine_entries q = { 0 };
 	struct world w;
-	char said[2048], path[96], why[RECORDING_WHY];
+	char said[2048], path[300], why[RECORDING_WHY];
 	int dir, r;
 
 	open_world(&w, 1);
@@ -395,6 +395,11 @@ static void entries_that_lie(void **state)
 	close_world(&w);
 
 	expect_refused(&good, payload, "handled");
+	e = (struct recording_entry){ .kind = ENTRY_ACT };
+	expect_refused(&e, NULL, "it died at this: time\nsums: handled");
+	e = (struct recording_entry){ .kind = ENTRY_SKIP, .link = LINK_UP, .len = 8, .position = good.position, .past = good.past,
+		.word = good.word, .flags = RUNG_RESET_CONNECTION };
+	expect_refused(&e, payload, "handled");
 #define WITH(...) e = good; __VA_ARGS__; expect_refused(&e, payload, "cannot be")
 	WITH(e.kind = ENTRY_KINDS);
 	WITH(e.kind = 0);
@@ -430,7 +435,7 @@ static void images_that_lie(void **state)
 	(void)state;
 	quarantine_add(&q, (struct recording_entry){ .kind = ENTRY_LIFE }, NULL);
 	for (unsigned i = 0; i < sizeof lies / sizeof *lies; i++) {
-		char said[2048], path[96], why[RECORDING_WHY];
+		char said[2048], path[300], why[RECORDING_WHY];
 		struct world w;
 		int dir;
 
@@ -453,7 +458,7 @@ static void a_quarantine_dies_again(void **state)
 {
 	struct quarantine_entries q = { 0 };
 	struct recording_entry e = { .kind = ENTRY_LIFE };
-	char said[2048], path[96], why[RECORDING_WHY];
+	char said[2048], path[300], why[RECORDING_WHY];
 	struct world w;
 	int dir;
 
