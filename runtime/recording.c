@@ -81,7 +81,8 @@ struct recording_commit recording_sum_up(const struct step *s, const uint64_t fr
 	return c;
 }
 
-struct recording_head recording_head_for(const char *core, const struct arena_plan *plan, enum recording_kind kind, uint64_t half_octets)
+struct recording_head recording_head_for(const char *core, const struct arena_plan *plan, enum recording_kind kind,
+    uint64_t half_octets)
 {
 	struct recording_head h;
 

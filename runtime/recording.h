@@ -43,8 +43,10 @@
 
 enum { RECORDING_VERSION = 1, RECORDING_HALVES_AT = 512, RECORDING_DATA_AT = 4096 };
 enum recording_kind { RECORDING_RUN = 1, RECORDING_QUARANTINE = 2 };
-enum recording_entry_kind { ENTRY_LIFE = 1, ENTRY_LINK, ENTRY_DETACH, ENTRY_SETTLE, ENTRY_TAKE, ENTRY_SKIP, ENTRY_ACT, ENTRY_ENTROPY,
-	ENTRY_COMMIT, ENTRY_KINDS };
+enum recording_entry_kind {
+	ENTRY_LIFE = 1, ENTRY_LINK, ENTRY_DETACH, ENTRY_SETTLE, ENTRY_TAKE, ENTRY_SKIP, ENTRY_ACT, ENTRY_ENTROPY, ENTRY_COMMIT,
+	ENTRY_KINDS
+};
 #define RECORDING_FD "recording"	/* the file's name among what the supervisor keeps */
 #define RECORDING_MAGIC 0x314365526c666554ull	/* "TeflReC1" */
 
@@ -93,7 +95,10 @@ static inline uint64_t recording_entry_octets(uint64_t len) { return sizeof(stru
 uint64_t recording_tail(uint64_t octets, uint64_t generation);
 bool recording_tail_read(uint64_t word, uint64_t generation, uint64_t *ret_octets);
 /* Where the entries of a half begin, from its beginning. */
-static inline uint64_t recording_entries_at(const struct recording_half *h) { return (h->image_octets + h->log_octets + 63) & ~63ull; }
+static inline uint64_t recording_entries_at(const struct recording_half *h)
+{
+	return (h->image_octets + h->log_octets + 63) & ~63ull;
+}
 /* What a step that is about to commit has done; `from`: the tails of its rings at the last commit. */
 struct recording_commit recording_sum_up(const struct step *s, const uint64_t from[STEP_LINKS]);
 
@@ -112,7 +117,13 @@ void recorder_settled(struct recorder *r, const struct step *s, unsigned before)
 void recorder_act(struct recorder *r, const struct step *s);
 void recorder_entropy(struct recorder *r, const struct step *s, struct bytes octets);
 /* @kind  ENTRY_TAKE, ENTRY_SKIP (rung: which)   @position  where the record began; s says where it ended */
-struct recorder_record { enum recording_entry_kind kind; unsigned link, rung; uint64_t position; struct record is; struct bytes payload; };
+struct recorder_record {
+	enum recording_entry_kind kind;
+	unsigned link, rung;
+	uint64_t position;
+	struct record is;
+	struct bytes payload;
+};
 void recorder_record(struct recorder *r, const struct step *s, const struct recorder_record *what);
 /* After step_take: what it settled (fresh: step.fresh before it), and the record that it took, NULL where there was none. */
 void recorder_taken(struct recorder *r, const struct step *s, unsigned fresh, const struct recorder_record *what);
@@ -123,6 +134,7 @@ void recorder_committed(struct recorder *r, const struct step *s);
 void recorder_end(struct recorder *r, const struct step *s);
 
 /* Fills in head and check for a core's plan. */
-struct recording_head recording_head_for(const char *core, const struct arena_plan *plan, enum recording_kind kind, uint64_t half_octets);
+struct recording_head recording_head_for(const char *core, const struct arena_plan *plan, enum recording_kind kind,
+    uint64_t half_octets);
 /* The least that a half must have for a plan. */
 uint64_t recording_half_least(const struct arena_plan *plan);

@@ -15,7 +15,8 @@ from pipeline import BIN, Pipeline, wait_until
 from poison import ADDRESS, PLAIN, PLANTED, Load, device, read_stats, replay
 
 LETTERS = {"A": signal.SIGABRT, "S": signal.SIGSEGV, "I": signal.SIGILL, "W": signal.SIGABRT}   # W: by the watchdog
-STRIKE = re.compile(r'^(\w+): error strike signal=(\d+) count=(\d+) link=(\d+) position=(\d+) kind=(\d+) len=(\d+) verdict="(.*)"', re.M)
+STRIKE = re.compile(r'^(\w+): error strike signal=(\d+) count=(\d+) link=(\d+) position=(\d+) kind=(\d+) len=(\d+) '
+                    r'verdict="(.*)"', re.M)
 SKIPPED = re.compile(r"^(\w+): warn record skipped link=(\d+) position=(\d+)", re.M)
 
 
@@ -63,7 +64,8 @@ def careful_until_skipped(listing):
     return [life[3] for life in batches(listing) if life[2]]
 
 
-@pytest.mark.parametrize("daemon,letter", [("gattd", "A"), ("gattd", "S"), ("gattd", "W"), ("hostd", "I"), ("hostd", "S"), ("hostd", "W")])
+@pytest.mark.parametrize("daemon,letter", [("gattd", "A"), ("gattd", "S"), ("gattd", "W"),
+                                           ("hostd", "I"), ("hostd", "S"), ("hostd", "W")])
 def test_a_record_that_kills(daemon, letter, tmp_path):
     """First death: retry, one record a step.  Second: the record is named and quarantined, skipped in a step of its own, and
     its connection is ended.  The other three lose nothing and keep theirs.  The quarantine file replays the death, by the same
@@ -99,8 +101,8 @@ def test_a_record_that_kills(daemon, letter, tmp_path):
 
 @pytest.mark.parametrize("daemon", ["gattd", "hostd"])
 def test_the_ladder(daemon, tmp_path):
-    """Poison upon poison, from one connection: each rung in its order.  Quarantine of the record; reset of its connection's state;
-    cold start, after which the pipeline serves again; and where that is poisoned as well within seconds: given up, with a line
+    """Poison upon poison, from one connection: each rung in its order.  Quarantine of the record; reset of its connection's
+    state; cold start, after which the pipeline serves again; and where that is poisoned as well within seconds: given up, with a line
     that says so, exit 1."""
     kept = tmp_path / "kept"
     rungs = ["quarantine the record", "reset its connection", "cold start"]

@@ -158,8 +158,8 @@ def places(data):
     begin = DATA_AT + half * half_octets
     entries = begin + (image + log + 63 & ~63)
     tail = (struct.unpack_from("<Q", data, control + 56)[0] >> 32) * 8
-    return [("magic", 0), ("core", 17), ("limits", 44), ("size of a half", 73), ("generation", control), ("size of the image", control + 9),
-            ("tail", control + 60), ("last state", control + 72), ("image", begin + 70), ("end of the image", begin + image - 1),
+    return [("magic", 0), ("core", 17), ("limits", 44), ("size of a half", 73), ("generation", control),
+            ("size of the image", control + 9), ("tail", control + 60), ("last state", control + 72), ("image", begin + 70), ("end of the image", begin + image - 1),
             ("first entry", entries + 8), ("an entry", entries + tail // 2), ("last entry", entries + tail - 1)]
 
 
@@ -182,7 +182,8 @@ def test_files_that_are_none(small, tmp_path):
     for name, (octets, why) in files.items():
         (tmp_path / name).write_bytes(octets)
         assert why in replay(BIN, "gattd", tmp_path / name, check=1)[1], name
-    for path, why in ((tmp_path, "no regular file"), (tmp_path / "none", "No such file"), (small / "hostd.recording", "it is one of hostd")):
+    for path, why in ((tmp_path, "no regular file"), (tmp_path / "none", "No such file"),
+                      (small / "hostd.recording", "it is one of hostd")):
         code, said = replay(BIN, "gattd", path, check=1)
         assert why in said and len(said.splitlines()) == 1, said
 

@@ -132,7 +132,7 @@ static void close_world(struct world *w)
 	munmap(w->memory, arena_size(&plan));
 }
 
-/* The next record of LINK_UP, as worker_take does it; its octets come from the state, so a step that is done again is the same. */
+/* The next record of LINK_UP, as worker_take does it.  Its octets come from the state: a step that is done again is the same. */
 static void take(struct world *w, enum recording_entry_kind kind)
 {
 	struct step *s = &w->step;
@@ -354,7 +354,8 @@ static void kills_at_random(void **state)
 /* ---- files that lie ---- */
 static void expect_refused(const struct recording_entry *e, const void *payload, const char *expect)
 {
-	struct recording_entry life = { .kind = ENTRY_LIFE }, up = { .kind = ENTRY_LINK, .link = LINK_UP, .position = 1, .past = RING, .word = RING };
+	struct recording_entry up = { .kind = ENTRY_LINK, .link = LINK_UP, .position = 1, .past = RING, .word = RING };
+	struct recording_entry life = { .kind = ENTRY_LIFE };
 	struct quarantine_entries q = { 0 };
 	struct world w;
 	char said[2048], path[300], why[RECORDING_WHY];
@@ -466,7 +467,8 @@ static void a_quarantine_dies_again(void **state)
 	open_world(&w, 1);
 	quarantine_add(&q, e, NULL);
 	for (unsigned l = LINK_UP; l <= LINK_DOWN; l++)
-		quarantine_add(&q, (struct recording_entry){ .kind = ENTRY_LINK, .link = (uint8_t)l, .position = 7, .past = RING, .word = RING }, NULL);
+		quarantine_add(&q, (struct recording_entry){ .kind = ENTRY_LINK, .link = (uint8_t)l, .position = 7, .past = RING,
+		    .word = RING }, NULL);
 	quarantine_add(&q, (struct recording_entry){ .kind = ENTRY_TAKE, .link = LINK_UP, .len = 1, .past = 24,
 	    .word = record_word((struct record){ .len = 1, .kind = RECORD_CREDIT }) }, "X");
 	dir = recording_dir_open(w.dir, why);
