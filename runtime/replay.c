@@ -28,7 +28,8 @@ struct replay {
 	struct ring_region *mine[STEP_LINKS], *theirs[STEP_LINKS];
 	uint64_t from[STEP_LINKS];	/* tails at the last commit */
 	uint64_t steps, records, acts, lives, compared;	/* compared: whole states */
-	struct recording_entry last;	/* the input that came last */
+	const struct recording_part *part;
+	uint64_t begin, at_entry;	/* of its entries: the step under way, and past the one that is done */
 	bool list;
 	char why[WAY_OUT];
 };
@@ -259,7 +260,9 @@ static int run_part(struct replay *r, const struct recording_part *part)
 	const uint8_t *payload;
 	int err = compare_end(r, part);
 
-	for (uint64_t at = 0; !err && recording_next(part, &at, &e, &payload);) {
+	r->part = part;
+	r->begin = r->at_entry = 0;
+	while (!err && recording_next(part, &r->at_entry, &e, &payload)) {
 		if (!entry_sound(r, &e))
 			return differs(r, "an entry of kind %u says what cannot be", e.kind);
 		input = (e.kind >= ENTRY_TAKE && e.kind <= ENTRY_ACT) || (quarantine && e.kind == ENTRY_SETTLE);
@@ -270,15 +273,15 @@ static int run_part(struct replay *r, const struct recording_part *part)
 		else if (r->list)
 			tell_entry(r, "", &e);
 		fflush(stdout);
-		if (input)
-			r->last = e;
 		if (r->p->worker_turn) {
 			only_told(r, &e);
 			continue;
 		}
 		err = on_entry(r, &e, payload);
-		if (!err && e.kind == ENTRY_COMMIT)
+		if (!err && e.kind == ENTRY_COMMIT) {
+			r->begin = r->at_entry;
 			err = compare_end(r, part);
+		}
 	}
 	return err;
 }
@@ -369,13 +372,24 @@ static int run(struct replay *r)
 	return err;
 }
 
+/* What came in the step that differs: one of these the core has treated in another way. */
+static void tell_step(const struct replay *r)
+{
+	struct recording_entry e;
+	const uint8_t *payload;
+
+	for (uint64_t at = r->begin; r->part && at < r->at_entry && recording_next(r->part, &at, &e, &payload);)
+		if (e.kind < ENTRY_KINDS && (e.link < STEP_LINKS || (e.kind != ENTRY_TAKE && e.kind != ENTRY_SKIP)))
+			tell_entry(r, "in that step: ", &e);
+}
+
 static int report(struct replay *r, int err)
 {
 	const char *name = r->p->name;
 
 	if (err) {
 		printf("%s: differs at step %llu: %s\n", name, (unsigned long long)r->steps, r->why);
-		tell_entry(r, "its last input was: ", &r->last);
+		tell_step(r);
 		return 1;
 	}
 	if (r->file.head.kind == RECORDING_QUARANTINE) {
