@@ -85,7 +85,15 @@ int arena_open(struct arena *a, const struct arena_plan *plan, void *at, bool sh
 	return h->config_hash == plan->config_hash ? 0 : ARENA_E_CONFIG;
 }
 
-void arena_format(struct arena *a, const struct arena_plan *plan, void (*fill)(struct arena *a))
+static struct pool_said *said_at(struct arena *a, unsigned pool)
+{
+	return (void *)(a->at + a->pool[pool].head + sizeof(struct pool_head));
+}
+
+_Static_assert(sizeof(struct pool_head) + sizeof(struct pool_said) <= ARENA_LINE && sizeof(struct arena_header) <=
+    ARENA_HEADS_AT - ARENA_HEADER_AT, "their places");
+
+void arena_blank(struct arena *a)
 {
 	struct arena_header *h = (void *)(a->at + ARENA_HEADER_AT);
 
@@ -99,10 +107,23 @@ void arena_format(struct arena *a, const struct arena_plan *plan, void (*fill)(s
 		for (uint32_t i = 0; i < a->pool[p].count; i++)
 			*(struct arena_slot *)(void *)(a->at + a->pool[p].slots + i * a->pool[p].stride) =
 			    (struct arena_slot){ 0, (uint16_t)i, i + 1 < a->pool[p].count ? i + 2 : 0 };
+		*said_at(a, p) = (struct pool_said){ .slots = a->pool[p].slots, .stride = a->pool[p].stride, .count = a->pool[p].count,
+		    .size = a->pool[p].is.size, .logged = a->pool[p].is.logged };
+		if (strlen(a->pool[p].is.name) >= POOL_NAME)
+			arena_panic("a pool's name is too long");
+		strcpy(said_at(a, p)->name, a->pool[p].is.name);
+		h->pools = p + 1;
 	}
 	if (a->shadow)
 		memcpy(a->shadow, a->at, a->log_at);
-	fill(a);
+}
+
+void arena_seal(struct arena *a, const struct arena_plan *plan)
+{
+	struct arena_header *h = (void *)(a->at + ARENA_HEADER_AT);
+
+	h->version = plan->version;
+	h->end = a->log_at;
 	h->layout_hash = arena_layout_hash(plan);
 	h->config_hash = plan->config_hash;
 	memcpy(h->limit, plan->limits.of, sizeof h->limit);
@@ -114,6 +135,13 @@ void arena_format(struct arena *a, const struct arena_plan *plan, void (*fill)(s
 	*(volatile uint64_t *)&h->magic = ARENA_MAGIC;
 	if (a->shadow)
 		memcpy(a->shadow, a->at, a->log_at);
+}
+
+void arena_format(struct arena *a, const struct arena_plan *plan, void (*fill)(struct arena *a))
+{
+	arena_blank(a);
+	fill(a);
+	arena_seal(a, plan);
 }
 
 void arena_close(struct arena *a)

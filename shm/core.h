@@ -9,6 +9,7 @@
 #include "base/record.h"
 
 struct arena;
+struct arena_migration;
 struct arena_pool;
 struct step;
 
@@ -32,6 +33,8 @@ struct core {
 	uint32_t act[STEP_LINKS];
 	uint32_t undo;				/* octets that one record may put into the log at worst */
 
+	/* Layouts whose arenas it can take over (shm/migrate.h); ends at `from` 0.  NULL: its own alone. */
+	const struct arena_migration *migrations;
 	/* First state: step_format, then the core's own objects. */
 	void (*fill)(struct arena *a);
 	/* One record.  Checks first, then edits; answers first, then announces. */

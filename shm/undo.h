@@ -5,16 +5,23 @@
 enum undo_kind { UNDO_OLD, UNDO_ZERO };		/* put the old octets back; clear */
 struct undo_footer { uint32_t where, len : 30, kind : 2; };
 struct pool_head { uint32_t free, live; };	/* free: slot number + 1, 0: none */
-struct arena_header {				/* at ARENA_HEADER_AT */
+struct arena_header {				/* at ARENA_HEADER_AT; never changed once the arena is made */
 	uint64_t magic, layout_hash, config_hash;
 	uint32_t limit[LIMITS];
 	uint32_t slots_at;			/* of pool 0: where an observer finds the positions */
+	uint32_t version, end, pools;		/* of the plan; where the slots end and the log begins; how many pools */
 };
+enum { POOL_NAME = 24 };
+/* Behind each pool head: what a program with another layout has to know of this one (shm/migrate.h). */
+struct pool_said { char name[POOL_NAME]; uint32_t slots, stride, count, size, logged; };
 enum { ARENA_LINE = 64, ARENA_HEADER_AT = 64, ARENA_HEADS_AT = 256, LOG_AT_FRESH = UINT32_MAX };
-#define ARENA_MAGIC 0x31416c696f666572ull	/* "refoilA1" */
+#define ARENA_MAGIC 0x32416c696f666572ull	/* "refoilA2" */
 
 /* Fill a->pool and the rest of the geometry from the plan; returns where the slots end. */
 uint32_t arena_lay_out(struct arena *a, const struct arena_plan *plan);
+/* The two halves of arena_format: blank, with all slots free and empty; and valid, by the last store.  Between them objects are made. */
+void arena_blank(struct arena *a);
+void arena_seal(struct arena *a, const struct arena_plan *plan);
 unsigned arena_pool_of(const struct arena *a, size_t off);
 /* Append to the log; not yet valid until undo_tell. */
 void undo_put(struct arena *a, enum undo_kind kind, size_t off, uint32_t len);
