@@ -13,7 +13,7 @@ static const struct command {
 	{ "up", "[--config FILE] [--transport NAME] [--air LISTEN]... [--btsnoop FILE] [--record DIR] [--quarantine DIR]",
 	    "start the pipeline in the foreground and hold its descriptors", cli_up },
 	{ "status", "", "processes, controller, links, connections", cli_status },
-	{ "restart", "transportd|hostd|gattd", "replace that worker now, without loss", cli_restart },
+	{ "restart", "[--cold] transportd|hostd|gattd", "replace that worker now, without loss", cli_restart },
 	{ "gatt", "set UUID|HANDLE HEX|-", "change a value of our own database and tell its subscribers", cli_gatt },
 };
 

@@ -1,4 +1,4 @@
-/* cli/restart.c - `trefoil restart NAME`. */
+/* cli/restart.c - `trefoil restart [--cold] NAME`. */
 #include <stdio.h>
 #include <string.h>
 #include "base/types.h"
@@ -21,10 +21,13 @@ int cli_restart(struct cli *c, int argc, char **argv)
 	bool known = false, done = false;
 	int r;
 
+	m.cold = argc == 3 && !strcmp(argv[1], "--cold");
+	argv += m.cold;
+	argc -= m.cold;
 	for (unsigned i = 0; argc == 2 && i < ARRAY_LEN(names); i++)
 		known |= !strcmp(argv[1], names[i]);
 	if (!known)
-		return cli_say(EXIT_USAGE, "restart: expected transportd, hostd or gattd");
+		return cli_say(EXIT_USAGE, "restart: expected [--cold] transportd, hostd or gattd");
 	m.name = argv[1];
 	r = client_open(&client, c, argv[1]);
 	if (!r)

@@ -10,11 +10,12 @@ static json_t *processes(const struct daemon_status *d)
 	json_t *all = json_array();
 
 	for (unsigned i = 0; i < STATUS_DAEMONS; i++)
-		json_array_append_new(all, json_pack("{s:s, s:i, s:i, s:s, s:i, s:I, s:I, s:i, s:i, s:i}", "name", d[i].name,
+		json_array_append_new(all, json_pack("{s:s, s:i, s:i, s:s, s:i, s:I, s:I, s:i, s:i, s:i, s:i, s:i}", "name", d[i].name,
 		    "pid", (int)d[i].pid, "worker_pid", (int)d[i].worker_pid, "state", d[i].there ? d[i].state : "absent",
 		    "restarts", (int)d[i].restarts, "uptime_ms", (json_int_t)d[i].uptime_ms,
 		    "last_outage_us", (json_int_t)d[i].last_outage_us, "strikes", (int)d[i].strikes,
-		    "quarantined", (int)d[i].quarantined, "worker_uid", (int)d[i].worker_uid));
+		    "quarantined", (int)d[i].quarantined, "worker_uid", (int)d[i].worker_uid,
+		    "takeovers", (int)d[i].takeovers, "takeovers_refused", (int)d[i].takeovers_refused));
 	return all;
 }
 

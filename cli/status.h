@@ -7,7 +7,7 @@ enum { STATUS_DAEMONS = 3, STATUS_CORE_MAX = 8192 };
 struct daemon_status {
 	const char *name;
 	bool there;			/* it answered */
-	uint32_t pid, worker_pid, restarts, strikes, quarantined, worker_uid;
+	uint32_t pid, worker_pid, restarts, strikes, quarantined, worker_uid, takeovers, takeovers_refused;
 	uint64_t uptime_ms, last_outage_us;
 	char state[32], isolation[64];
 	json_t *links;			/* array; owned */

@@ -87,6 +87,8 @@ static int on_status(void *self, struct control_in *in, const Status *m)
 	d->restarts = m->restarts;
 	d->strikes = m->strikes;
 	d->quarantined = m->quarantined;
+	d->takeovers = m->takeovers;
+	d->takeovers_refused = m->takeovers_refused;
 	d->worker_uid = m->worker_uid;
 	d->uptime_ms = m->uptime_ms;
 	d->last_outage_us = m->last_outage_us;

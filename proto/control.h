@@ -24,6 +24,12 @@
 
 enum {
 	CONTROL_PROTOCOL = 1,
+	/* What a supervisor and its worker agree on, who may be of two builds: their frames, the records of all links, stats.h. */
+#ifndef TREFOIL_TEST_PROTOCOL
+	CONTROL_WORKER_PROTOCOL = 1,
+#else
+	CONTROL_WORKER_PROTOCOL = TREFOIL_TEST_PROTOCOL,	/* a build that tests a refusal */
+#endif
 	CONTROL_FRAME_MAX = 64 * 1024,
 	CONTROL_FDS_MAX = 16,
 	CONTROL_QUEUE_FRAMES = 64, CONTROL_QUEUE_OCTETS = 1024 * 1024,
@@ -53,7 +59,11 @@ enum {
 	ROW(OPERATOR_REQUEST, operator_request, OperatorRequest, OPERATOR_REQUEST, 0, 0) \
 	ROW(OPERATOR_REPLY, operator_reply, OperatorReply, OPERATOR_REPLY, 0, 0) \
 	ROW(FAILED, failed, Failed, FAILED, 0, 0) \
-	ROW(DONE, done, Done, DONE, 0, 0)
+	ROW(DONE, done, Done, DONE, 0, 0) \
+	ROW(PROBE, probe, Probe, PROBE, 1, 1) \
+	ROW(PROBED, probed, Probed, PROBED, 0, 0) \
+	ROW(MIGRATED, migrated, Migrated, MIGRATED, 0, 0) \
+	ROW(SWITCHED, switched, Switched, SWITCHED, 0, 0)
 
 typedef Trefoil__Control__V1__Frame Frame;
 #define ROW(CASE, field, type, INIT, least, most) typedef Trefoil__Control__V1__##type type;

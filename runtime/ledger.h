@@ -13,7 +13,7 @@
 #include "shm/arena.h"
 #include "shm/segment.h"
 
-enum { LEDGER_E_FOREIGN = 1, LEDGER_VERSION = 2 };
+enum { LEDGER_E_FOREIGN = 1, LEDGER_VERSION = 3 };
 
 struct ledger_link {
 	_Atomic uint32_t generation;	/* of the descriptors in store; 0: there is no link */
@@ -32,6 +32,12 @@ struct ledger {
 	_Atomic uint32_t worker_uid;	/* under which the worker runs where we are root; as the cold start found it */
 	_Atomic uint64_t since_ns;	/* CLOCK_BOOTTIME of the first start */
 	_Atomic uint64_t config_hash;	/* what the arena was made for */
+	/* Two places for an arena (bit 0) and for the binary that works on it (bit 1), and which of them count: a takeover fills the
+	 * others, has them held above, and then stores this word. */
+	_Atomic uint32_t place;
+	_Atomic uint32_t takeovers, takeovers_refused;
+	uint32_t pad;
+	_Atomic uint64_t arena_size[2];	/* octets, as the binary of that place said */
 	struct arena_limits limits;
 	struct ledger_link link[STEP_LINKS];
 	struct strikes strikes;

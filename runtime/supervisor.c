@@ -133,6 +133,12 @@ static void on_timer(struct supervisor *s, enum sup_timer t)
 	case TIMER_ABSENT_DOWN:
 		sup_link_give_up(s, LINK_DOWN);
 		break;
+	case TIMER_PROBE:
+		sup_takeover_timeout(s);
+		break;
+	case TIMER_CLEAN:
+		sup_takeover_go(s);
+		break;
 	case TIMER_STATUS:
 		sup_status_timeout(s);
 		break;
@@ -245,6 +251,10 @@ static struct supervisor *new_supervisor(const struct program *p, const struct s
 		s->link[l].end = s->link[l].offered = (struct link_end)LINK_END_NONE;
 		s->link[l].name = l == LINK_UP ? p->up : l == LINK_DOWN ? p->down : NULL;
 	}
+	s->image = s->takeover.image = s->takeover.pidfd = s->takeover.watch = s->takeover.control_watch = -1;
+	s->takeover.control = (struct control_link)CONTROL_LINK_NONE;
+	s->takeover.arena = (struct segment)SEGMENT_NONE;
+	sup_image_find(s);
 	s->worker.pidfd = s->worker.watch = s->worker.control_watch = -1;
 	s->worker.control = (struct control_link)CONTROL_LINK_NONE;
 	for (unsigned i = 0; i < SUP_CONNS; i++)

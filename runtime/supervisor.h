@@ -2,11 +2,12 @@
  *
  * It creates (or is handed again, runtime/fdstore.h) the arena, the stats segment, the ledger, the small link and the links
  * to its neighbours; each descriptor is stored one level up and acknowledged before it is first used.  It starts its own
- * binary as worker, gives it those descriptors once the one before is gone (its pidfd says so), and brings it back.
+ * binary as worker (or the one that took over from it: supervisor_takeover.c), gives it those descriptors once the one before is gone (its pidfd says so), and brings it back.
  *
  *   supervisor.c           start, end, signals, readiness
  *   supervisor_boot.c      memory and descriptors: made new, or taken over from the former life
  *   supervisor_worker.c    spawn, hand over, watch, bring back
+ *   supervisor_takeover.c  which binary the worker is; a new one takes over
  *   supervisor_strikes.c   what a death means: the ladder
  *   supervisor_files.c     recordings and quarantine files, where they were asked for
  *   supervisor_links.c     neighbours: hello, offer, generations

@@ -73,7 +73,7 @@ int supervisor_keep_fd(struct supervisor *s, const char *name, int fd)
 	for (unsigned l = 0; l < STEP_LINKS; l++)
 		if (!strncmp(name, link_prefix[l], strlen(link_prefix[l])) && name[strlen(link_prefix[l])] == '.')
 			goto fail;
-	if (!*name || strlen(name) > FDNAME_MAX || strpbrk(name, ": \n") || !strcmp(name, "arena") || !strcmp(name, "stats") ||
+	if (!*name || strlen(name) > FDNAME_MAX || strpbrk(name, ": \n") || !strncmp(name, "arena", 5) || !strncmp(name, "image", 5) || !strcmp(name, "stats") ||
 	    !strcmp(name, "ledger") || !strcmp(name, "listen") || !strcmp(name, "worker"))
 		goto fail;
 	r = -ENOSPC;
@@ -128,7 +128,8 @@ static void drop_all(struct supervisor *s)
 	sup_small_close(s);
 	sup_forget_link(s, LINK_SUPERVISOR);
 	ledger_link_drop(s->ledger, LINK_SUPERVISOR);
-	fdstore_remove(&s->store, "arena");
+	fdstore_remove(&s->store, sup_arena_name(s, false));
+	fdstore_remove(&s->store, sup_image_name(s, false));
 	fdstore_remove(&s->store, "stats");
 	for (unsigned i = 0; i < s->kept.count; i++)
 		fdstore_remove(&s->store, s->kept.at[i].name);
@@ -138,14 +139,14 @@ static void drop_all(struct supervisor *s)
 	s->stats = NULL;
 }
 
-int sup_cold(struct supervisor *s)
+/* What the new arena is for.  A binary that is not ours was asked, or its arena stays as large as it was, and for what it was. */
+static uint64_t plan_cold(struct supervisor *s)
 {
-	int r;
+	uint64_t size = s->cold_size;
 
-	s->ledger->formed = 0;
-	s->ledger->ready = 0;
-	s->warm = false;
-	drop_all(s);
+	s->cold_size = 0;
+	if (!size && !s->image_own)
+		return s->ledger->arena_size[s->ledger->place & 1];
 	s->plan = (struct arena_plan){ .pools = s->p->core->pools, .version = s->p->core->version,
 	    .limits = device_limits(s->device), .config_hash = device_cold_hash(s->device) };
 	s->ledger->limits = s->plan.limits;
@@ -154,15 +155,31 @@ int sup_cold(struct supervisor *s)
 	if (s->formed != s->device)
 		device_free(s->formed);
 	s->formed = s->device;
-	r = segment_create("trefoil-arena", arena_size(&s->plan), &s->arena);
+	return size ? size : arena_size(&s->plan);
+}
+
+int sup_cold(struct supervisor *s)
+{
+	uint64_t size;
+	int r;
+
+	s->ledger->formed = 0;
+	s->ledger->ready = 0;
+	s->warm = false;
+	drop_all(s);
+	size = plan_cold(s);
+	s->ledger->arena_size[s->ledger->place & 1] = size;
+	r = segment_create("trefoil-arena", size, &s->arena);
 	if (!r)
 		r = segment_create("trefoil-stats", stats_size(), &s->stats_segment);
 	if (!r)
-		r = fdstore_put(&s->store, "arena", s->arena.fd);
+		r = fdstore_put(&s->store, sup_arena_name(s, false), s->arena.fd);
+	if (!r)
+		r = fdstore_put(&s->store, sup_image_name(s, false), s->image);
 	if (!r)
 		r = fdstore_put(&s->store, "stats", s->stats_segment.fd);
 	if (r) {
-		log_error("memory", LOG_ERRNO(r), LOG_UINT("octets", arena_size(&s->plan)));
+		log_error("memory", LOG_ERRNO(r), LOG_UINT("octets", size));
 		return r;
 	}
 	s->stats = s->stats_segment.at;
@@ -218,11 +235,11 @@ static bool restore_link(struct supervisor *s, struct fd_set_named *set, unsigne
 
 static int take_memory(struct supervisor *s, struct fd_set_named *set)
 {
-	int arena = fds_take(set, "arena"), stats = fds_take(set, "stats"), r;
+	int arena = fds_take(set, sup_arena_name(s, false)), stats = fds_take(set, "stats"), r;
 
 	s->plan = (struct arena_plan){ .pools = s->p->core->pools, .version = s->p->core->version,
 	    .limits = s->ledger->limits, .config_hash = s->ledger->config_hash };
-	r = arena < 0 ? -EBADF : segment_attach(arena, arena_size(&s->plan), true, &s->arena);
+	r = arena < 0 ? -EBADF : segment_attach(arena, s->ledger->arena_size[s->ledger->place & 1], true, &s->arena);
 	if (r) {
 		if (stats >= 0)
 			close(stats);
@@ -249,14 +266,31 @@ static void take_links(struct supervisor *s, struct fd_set_named *set)
 	}
 }
 
+/* A takeover that had not been decided when the former life ended. */
+static void forget_other_place(struct supervisor *s, struct fd_set_named *set)
+{
+	const char *const names[] = { sup_arena_name(s, true), sup_image_name(s, true) };
+
+	for (unsigned i = 0; i < 2; i++) {
+		int fd = fds_take(set, names[i]);
+
+		if (fd < 0)
+			continue;
+		close(fd);
+		fdstore_remove(&s->store, names[i]);
+	}
+}
+
 /* Warm: the same memory, links, sockets.  Returns 0; > 0: it does not fit this program, or is not whole; -errno. */
 static int take_over(struct supervisor *s, struct fd_set_named *set)
 {
+	bool small;
 	int r;
 
-	bool small;
-
-	r = take_memory(s, set);
+	forget_other_place(s, set);
+	r = sup_image_take(s, fds_take(set, sup_image_name(s, false)));
+	if (!r)
+		r = take_memory(s, set);
 	if (r)
 		return r;
 	small = restore_link(s, set, LINK_SUPERVISOR, &s->small.end, &s->small.worker_region);
@@ -353,6 +387,8 @@ int sup_boot(struct supervisor *s)
 		log_error("what is stored does not fit this program: start with --cold", LOG_INT("reason", r));
 		r = -EPROTOTYPE;
 	}
+	if (!r && !s->warm)
+		r = sup_image_take(s, -1);
 	if (!r && !s->warm) {
 		s->kept = set;		/* what is left of a former life is let go, by name */
 		set.count = 0;
@@ -380,6 +416,9 @@ void sup_close(struct supervisor *s)
 		drop_all(s);
 	for (unsigned i = 0; i < SUP_CONNS; i++)
 		sup_conn_close(&s->conn[i]);
+	sup_takeover_drop(s);
+	if (s->image >= 0)
+		close(s->image);
 	free(s->small.queue);
 	segment_close(&s->ledger_segment);
 	if (s->listener >= 0)

@@ -153,11 +153,11 @@ static int on_restart(void *self, struct control_in *in, const Restart *m)
 		return -EPROTO;
 	if (*m->name && strcmp(m->name, s->p->name))
 		return control_fail(&c->link, in->frame->serial, -EINVAL, "not the name of this daemon");
-	if (s->restart_conn && sup_conn_find(s, s->restart_conn))
+	if ((s->restart_conn && sup_conn_find(s, s->restart_conn)) || s->takeover.state != TAKEOVER_NONE)
 		return control_fail(&c->link, in->frame->serial, -EBUSY, "a restart is under way");
 	s->restart_conn = c->number;
 	s->restart_serial = in->frame->serial;
-	sup_worker_replace(s, true, "restart asked for");
+	sup_takeover(s, m->cold, false);
 	return 0;
 }
 

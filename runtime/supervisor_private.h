@@ -1,5 +1,6 @@
 /* runtime/supervisor_private.h - the supervisor's parts, for supervisor*.c and program.c only.  supervisor.h has the map. */
 #pragma once
+#include <limits.h>
 #include "proto/control.h"
 #include "proto/control_socket.h"
 #include "runtime/device.h"
@@ -27,6 +28,10 @@ enum {
 	SUP_AGAIN_MS = 100,			/* what there was no memory for is tried again after this */
 	SUP_GATHER_MS = 1000,			/* a first worker waits this long for its links */
 	SUP_STATUS_MS = 1000,			/* a status waits this long for the core's part */
+	SUP_PROBE_MS = 5000,			/* a new binary answers within this */
+	SUP_CLEAN_MS = 500,			/* an asked-for cold start leaves the peers this long to be told */
+	SUP_TRIES = 3,				/* a new binary that is killed before it has taken over is started as often */
+	SUP_ARENA_MAX = 1024 * 1024 * 1024,	/* octets */
 };
 
 struct sup_options {
@@ -37,7 +42,8 @@ struct sup_options {
 };
 
 enum sup_timer {
-	TIMER_WORKER, TIMER_KILL, TIMER_GATHER, TIMER_DIAL, TIMER_ABSENT_UP, TIMER_ABSENT_DOWN, TIMER_STATUS, SUP_TIMERS
+	TIMER_WORKER, TIMER_KILL, TIMER_GATHER, TIMER_DIAL, TIMER_ABSENT_UP, TIMER_ABSENT_DOWN, TIMER_STATUS,
+	TIMER_PROBE, TIMER_CLEAN, SUP_TIMERS
 };
 
 enum conn_role { CONN_NEW, CONN_OPERATOR, CONN_NEIGHBOUR };
@@ -85,6 +91,23 @@ struct sup_worker {
 	uint64_t outage_us;		/* the last one */
 };
 
+enum takeover_state { TAKEOVER_NONE, TAKEOVER_ASKING, TAKEOVER_AGREED, TAKEOVER_STARTED };
+struct sup_takeover {			/* supervisor_takeover.c */
+	enum takeover_state state;
+	bool cold;			/* nothing is to be kept */
+	bool must;			/* there is no other binary that could go on */
+	bool migrates;
+	int image;			/* the new binary */
+	struct segment arena;		/* where it migrates: its new one */
+	uint64_t arena_size, layout_hash;
+	uint32_t version;
+	unsigned tries;
+	pid_t pid;			/* the process that was asked, until it is the worker */
+	int pidfd, watch, control_watch;
+	struct control_link control;
+	char why[160];
+};
+
 struct sup_pending {			/* an operator's request that the core has not answered */
 	uint64_t conn;			/* number; 0: free */
 	uint64_t serial;
@@ -123,6 +146,11 @@ struct supervisor {
 	struct sup_small small;
 	struct sup_link link[STEP_LINKS];	/* [LINK_SUPERVISOR] is not used */
 	struct sup_worker worker;
+	struct sup_takeover takeover;
+	int image;				/* the binary of the worker: O_PATH */
+	bool image_own;				/* it is ours too */
+	char image_path[PATH_MAX];		/* where the next one will lie */
+	uint64_t cold_size;			/* octets of the arena that a foreign image wants at the cold start under way; 0: none is */
 	struct fd_set_named kept;
 	struct sup_conn conn[SUP_CONNS];
 	struct sup_pending pending[SUP_PENDING];
@@ -162,6 +190,21 @@ void sup_worker_lied(struct supervisor *s);	/* killed too, but counted as its ow
 void sup_worker_end(struct supervisor *s);	/* for good: waits for it */
 void sup_worker_want(struct supervisor *s);	/* start it as soon as what it needs is there */
 const char *sup_state(const struct supervisor *s);
+
+/* supervisor_takeover.c */
+const char *sup_arena_name(const struct supervisor *s, bool other);	/* in the store: of the place that counts, or the other */
+const char *sup_image_name(const struct supervisor *s, bool other);
+void sup_image_find(struct supervisor *s);
+int sup_image_take(struct supervisor *s, int stored);		/* the worker's binary: the stored one (taken), -1: our own */
+void sup_takeover(struct supervisor *s, bool cold, bool must);	/* by the file in our place; answers restart_conn in time */
+void sup_takeover_go(struct supervisor *s);
+void sup_takeover_timeout(struct supervisor *s);
+int sup_takeover_launch(struct supervisor *s);			/* worker.pid, .pidfd, .control */
+bool sup_takeover_migrates(const struct supervisor *s);
+void sup_takeover_ready(struct supervisor *s);
+int sup_takeover_migrated(struct supervisor *s);
+bool sup_takeover_died(struct supervisor *s, int signal);	/* the worker did; true: what follows is done */
+void sup_takeover_drop(struct supervisor *s);
 
 /* supervisor_strikes.c */
 enum strike_verdict sup_judge(struct supervisor *s, int signal);

@@ -114,6 +114,8 @@ static void fill_status(const struct supervisor *s, struct status_build *b)
 	b->m.strikes = s->ledger->strikes.total;
 	b->m.quarantined = s->ledger->strikes.quarantined;
 	b->m.last_outage_us = s->worker.outage_us;
+	b->m.takeovers = s->ledger->takeovers;
+	b->m.takeovers_refused = s->ledger->takeovers_refused;
 	b->m.links = b->links;
 	for (unsigned l = LINK_UP; l < STEP_LINKS; l++) {
 		if (!s->link[l].name)

@@ -73,9 +73,19 @@ static int give_start(struct supervisor *s)
 	Start m = CONTROL_INIT(START);
 	Frame f = CONTROL_FRAME(START, start, &m);
 	Skip skip = CONTROL_INIT(SKIP);
-	char *names[2 + SUP_KEPT] = { CONTROL_STR("arena"), CONTROL_STR("stats") };
-	int fd[2 + SUP_KEPT] = { s->arena.fd, s->stats_segment.fd };
+	bool migrates = sup_takeover_migrates(s);
+	uint64_t size = s->ledger->arena_size[s->ledger->place & 1];
+	char *names[3 + SUP_KEPT] = { CONTROL_STR("arena"), CONTROL_STR("stats") };
+	int fd[3 + SUP_KEPT] = { migrates ? s->takeover.arena.fd : s->arena.fd, s->stats_segment.fd }, old = -1, r;
 	unsigned n = 2;
+
+	if (migrates) {
+		old = segment_reader_fd(&s->arena);
+		if (old < 0)
+			return old;
+		names[n] = CONTROL_STR("arena.old");
+		fd[n++] = old;
+	}
 
 	for (unsigned i = 0; i < s->kept.count && i < SUP_KEPT; i++, n++) {
 		names[n] = s->kept.at[i].name;
@@ -85,7 +95,10 @@ static int give_start(struct supervisor *s)
 	m.limits = s->plan.limits.of;
 	m.n_limits = LIMITS;
 	m.config_hash = s->plan.config_hash;
-	m.arena_size = arena_size(&s->plan);
+	m.protocol = CONTROL_WORKER_PROTOCOL;
+	m.migrate = migrates;
+	m.arena_size = migrates ? s->takeover.arena_size : size;
+	m.old_size = migrates ? size : 0;
 	m.stats_size = stats_size();
 	m.uid = m.gid = geteuid() ? 0 : s->ledger->worker_uid;
 	m.parent = (uint32_t)getpid();
@@ -103,7 +116,10 @@ static int give_start(struct supervisor *s)
 	m.log_level = CONTROL_STR(log_level_text(log_get_level()));
 	m.attempt = s->worker.attempt;
 	m.step_check = getenv("TREFOIL_SHADOW") && !strcmp(getenv("TREFOIL_SHADOW"), "1");
-	return control_send(&s->worker.control, &f, fd, n);
+	r = control_send(&s->worker.control, &f, fd, n);
+	if (old >= 0)
+		close(old);
+	return r;
 }
 
 /* Neighbours hear of it for their logs alone: what they act on is the doorbell. */
@@ -147,6 +163,7 @@ static int on_ready(void *self, struct control_in *in, const Ready *m)
 	struct sup_conn *c;
 
 	(void)in;
+	sup_takeover_ready(s);
 	if (w->state == WORKER_STARTING)
 		w->state = WORKER_RUNNING;
 	w->ready_ns = loop_now();
@@ -188,7 +205,16 @@ static int on_detach(void *self, struct control_in *in, const Detach *m)
 	return 0;
 }
 
-static const struct control_handlers handlers = { .on_ready = on_ready, .on_failed = on_failed, .on_detach = on_detach };
+static int on_migrated(void *self, struct control_in *in, const Migrated *m)
+{
+	(void)in;
+	(void)m;
+	return sup_takeover_migrated(self);
+}
+
+static const struct control_handlers handlers = {
+	.on_ready = on_ready, .on_failed = on_failed, .on_detach = on_detach, .on_migrated = on_migrated,
+};
 
 /* A worker's frames are taken as hostile: one that does not parse ends it. */
 static int on_worker_frame(void *ctx, uint32_t revents)
@@ -215,23 +241,11 @@ static int on_worker_gone(void *ctx, uint32_t revents);
 
 static int launch(struct supervisor *s)
 {
-	char *const argv[] = { CONTROL_STR(s->p->name), CONTROL_STR("--worker"), NULL };
 	struct sup_worker *w = &s->worker;
-	int pair[2], r;
+	int r = sup_takeover_launch(s);
 
-	r = control_pair(pair);
-	if (r)
+	if (w->pidfd < 0)
 		return r;
-	r = spawn_child(&(struct spawn){ .path = "/proc/self/exe", .argv = argv, .fds = &pair[1], .fd_count = 1,
-	    .death_signal = SIGKILL, .no_terminal = true }, &w->pid, &w->pidfd);
-	close(pair[1]);
-	if (r) {
-		close(pair[0]);
-		return r;
-	}
-	r = control_open(&w->control, pair[0]);
-	if (r)
-		w->control = (struct control_link)CONTROL_LINK_NONE;
 	w->state = WORKER_STARTING;
 	w->watch = loop_watch(s->loop, w->pidfd, POLLIN, LOOP_LEVEL, on_worker_gone, s);
 	if (!r && w->watch < 0)
@@ -397,7 +411,7 @@ static void schedule(struct supervisor *s, int signal, bool was_ready)
 static bool hopeless(const struct sup_worker *w, bool was_ready)
 {
 	return w->failed && !was_ready && (w->fail_error == -EPERM || w->fail_error == -ENOSYS || w->fail_error == -EINVAL ||
-	    w->fail_error == -EPROTOTYPE || w->fail_error == -EACCES);
+	    w->fail_error == -EPROTOTYPE || w->fail_error == -EACCES || w->fail_error == -EPROTONOSUPPORT);
 }
 
 /* Does as the ladder of strikes says.  False: it says that this is the end. */
@@ -444,7 +458,11 @@ static int on_worker_gone(void *ctx, uint32_t revents)
 	if (!w->replaced || w->counted)
 		ledger_add(&s->ledger->restarts);
 	w->counted = false;
-	if (hopeless(w, was_ready)) {
+	if (sup_takeover_died(s, signal))
+		return 0;
+	if (w->failed && w->fail_error == -EPROTONOSUPPORT && !s->image_own && s->takeover.state == TAKEOVER_NONE) {
+		sup_takeover(s, false, true);	/* we are of another build than it: ours has to do */
+	} else if (hopeless(w, was_ready)) {
 		log_error("the worker cannot run here", LOG_WHY(w->fail_why));
 		sup_end(s, 1);
 	} else if (climb(s, signal))
@@ -460,6 +478,7 @@ void sup_worker_end(struct supervisor *s)
 	int code;
 
 	s->ending = true;
+	sup_takeover_drop(s);
 	if (w->state == WORKER_NONE)
 		return;
 	if (w->state != WORKER_ENDING)

@@ -2,7 +2,8 @@
  *
  *   worker.c        turn, sleep, and what programs may ask
  *   worker_take.c   one record: flight words, batch limit, quarantine; the commit
- *   worker_start.c  descriptors in, recovery, sandbox, Ready; frames later */
+ *   worker_start.c  descriptors in, recovery, sandbox, Ready; frames later
+ *   worker_probe.c  could this binary take over? */
 #pragma once
 #include "proto/control.h"
 #include "runtime/fdstore.h"
@@ -52,6 +53,8 @@ struct worker {
 	struct arena_plan plan;
 	uint64_t recover_ns;
 	uint32_t uid, gid, parent, attempt;
+	struct segment old_arena;	/* to be migrated from; SEGMENT_NONE */
+	bool switched;			/* the new one is the one that counts */
 };
 
 /* A link that was given up, and has been replaced before its core came to read so: the new one is not lost. */
@@ -64,6 +67,19 @@ static inline bool worker_of_former_link(const struct step *s, unsigned l, const
 
 /* worker_start.c: everything up to Ready, on descriptor 3.  Returns 0, -errno after it has said why. */
 int worker_open(struct worker *w, const struct program *p);
+/* worker_probe.c */
+struct arena_plan worker_plan(const struct core *core, const uint32_t *limits, size_t count, uint64_t config_hash);
+int worker_on_probe(void *self, struct control_in *in, const Probe *m);
+/* Places in a takeover where a test build stops itself (TREFOIL_TAKEOVER_STOP=n), so that a test can kill it there. */
+enum { TAKEOVER_STOP_PROBED = 1, TAKEOVER_STOP_START, TAKEOVER_STOP_COPY, TAKEOVER_STOP_WHOLE, TAKEOVER_STOP_TOLD,
+	TAKEOVER_STOP_SWITCHED };
+#ifdef TREFOIL_TEST_LAYOUT
+void takeover_stop(int place);
+void takeover_on_pool(unsigned pool);
+#else
+static inline void takeover_stop(int place) { (void)place; }
+#define takeover_on_pool NULL
+#endif
 /* worker_take.c */
 bool worker_dirty(const struct worker *w);
 void worker_lost_link(struct worker *w, unsigned l);

@@ -10,6 +10,7 @@
 #include "runtime/watchdog.h"
 #include "runtime/worker_private.h"
 #include "shm/link.h"
+#include "shm/migrate.h"
 
 #ifdef __SANITIZE_ADDRESS__
 /* What a sanitizer finds is this worker's own death, as SIGSEGV would be: it counts as a strike. */
@@ -74,6 +75,8 @@ static int take_named_fds(struct worker *w, struct control_in *in, const Start *
 
 		if (!strcmp(name, "arena"))
 			r = segment_attach(fd, m->arena_size, true, &w->arena_segment);
+		else if (!strcmp(name, "arena.old"))
+			r = m->migrate ? segment_attach(fd, m->old_size, false, &w->old_arena) : -EPROTO;
 		else if (!strcmp(name, "stats"))
 			r = segment_attach(fd, m->stats_size, true, &w->stats_segment);
 		else if (!strcmp(name, RECORDING_FD))
@@ -96,12 +99,14 @@ static int on_start(void *self, struct control_in *in, const Start *m)
 
 	if (w->started)
 		return -EPROTO;
+	if (m->protocol != CONTROL_WORKER_PROTOCOL)
+		return -EPROTONOSUPPORT;
 	r = take_named_fds(w, in, m);
 	if (r)
 		return r;
-	w->plan = (struct arena_plan){ .pools = w->p->core->pools, .version = w->p->core->version, .config_hash = m->config_hash };
-	for (size_t i = 0; i < m->n_limits && i < LIMITS; i++)
-		w->plan.limits.of[i] = m->limits[i];
+	w->plan = worker_plan(w->p->core, m->limits, m->n_limits, m->config_hash);
+	if (m->migrate != (w->old_arena.at != NULL))
+		return -EPROTO;
 	if (!w->arena_segment.at || m->arena_size != arena_size(&w->plan) || !w->stats_segment.at || m->stats_size != stats_size())
 		return -EPROTOTYPE;
 	w->stats = w->stats_segment.at;
@@ -123,6 +128,14 @@ static int on_start(void *self, struct control_in *in, const Start *m)
 	return 0;
 }
 
+static int on_switched(void *self, struct control_in *in, const Switched *m)
+{
+	(void)in;
+	(void)m;
+	((struct worker *)self)->switched = true;
+	return 0;
+}
+
 static int on_drain(void *self, struct control_in *in, const Drain *m)
 {
 	struct worker *w = self;
@@ -134,7 +147,8 @@ static int on_drain(void *self, struct control_in *in, const Drain *m)
 }
 
 static const struct control_handlers handlers = {
-	.on_attach = on_attach, .on_detach = on_detach, .on_start = on_start, .on_drain = on_drain,
+	.on_attach = on_attach, .on_detach = on_detach, .on_start = on_start, .on_drain = on_drain, .on_probe = worker_on_probe,
+	.on_switched = on_switched,
 };
 
 /* Our supervisor is the only one we trust, and without it we are nobody. */
@@ -152,11 +166,11 @@ int worker_on_control(void *ctx, uint32_t revents)
 	return 0;
 }
 
-static int receive_start(struct worker *w)
+static int receive_until(struct worker *w, const bool *done)
 {
 	int r = 0;
 
-	while (!w->started) {
+	while (!*done) {
 		r = control_wait(&w->control, START_WAIT_MS);
 		if (!r)
 			r = control_receive(&w->control, &handlers, w);
@@ -166,6 +180,29 @@ static int receive_start(struct worker *w)
 			return r;
 	}
 	return 0;
+}
+
+/* Another layout's arena is made ours; it counts once our supervisor has stored that it does.  Nothing may be done in it before. */
+static int migrate(struct worker *w)
+{
+	struct bytes old = { w->old_arena.at, w->old_arena.len };
+	Migrated m = CONTROL_INIT(MIGRATED);
+	Frame f = CONTROL_FRAME(MIGRATED, migrated, &m);
+	int r;
+
+	takeover_stop(TAKEOVER_STOP_START);
+	r = arena_migrate(&w->arena, &w->plan, w->p->core->migrations, old, takeover_on_pool);
+	segment_close(&w->old_arena);
+	if (r)
+		return r < 0 ? r : -EPROTOTYPE;
+	takeover_stop(TAKEOVER_STOP_WHOLE);
+	m.epoch = w->arena.epoch;
+	r = control_send(&w->control, &f, NULL, 0);
+	takeover_stop(TAKEOVER_STOP_TOLD);
+	if (!r)
+		r = receive_until(w, &w->switched);
+	takeover_stop(TAKEOVER_STOP_SWITCHED);
+	return r;
 }
 
 /* The arena as the last commit left it, whoever was killed in between. */
@@ -178,6 +215,11 @@ static int recover(struct worker *w)
 	r = arena_open(&w->arena, &w->plan, w->arena_segment.at, w->shadow);
 	if (r < 0)
 		return r;
+	if (w->old_arena.at) {
+		r = migrate(w);
+		if (r)
+			return r;
+	}
 	if (r == ARENA_E_LAYOUT || r == ARENA_E_CONFIG)
 		return -EPROTOTYPE;
 	if (r == ARENA_E_BLANK)
@@ -284,16 +326,17 @@ int worker_open(struct worker *w, const struct program *p)
 	int r;
 
 	*w = (struct worker){ .p = p, .control = CONTROL_LINK_NONE, .arena_segment = SEGMENT_NONE, .stats_segment = SEGMENT_NONE,
-		.recording = -1 };
+		.old_arena = SEGMENT_NONE, .recording = -1 };
 	for (unsigned l = 0; l < STEP_LINKS; l++)
 		w->link[l] = (struct worker_link){ .mine = SEGMENT_NONE, .theirs = SEGMENT_NONE, .bell = -1, .peer_bell = -1, .watch = -1 };
 	log_open(p->name);
 	r = control_open(&w->control, CONTROL_FD);
 	if (r)
 		return r;
-	r = receive_start(w);
+	r = receive_until(w, &w->started);
 	if (r)
-		return fail(w, r, r == -EPROTOTYPE ? "arena is laid out for another program or configuration" : "start refused");
+		return fail(w, r, r == -EPROTOTYPE ? "arena is laid out for another program or configuration" :
+		    r == -EPROTONOSUPPORT ? "its supervisor is of another build, and speaks to workers otherwise" : "start refused");
 	r = loop_open(LOOP_WORKER, &w->loop);
 	if (r)
 		return fail(w, r, loop_refusal(r));
