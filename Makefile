@@ -1,7 +1,7 @@
 # One make, one graph: each folder says in its build.mk what it is, this file says once how it is built.
 #
 #   make                 release programs, into build/bin/
-#   make MODE=debug      the same with our checks on, into build/debug/bin/ (also: asan tsan norecovery planted cov)
+#   make MODE=debug      the same with our checks on, into build/debug/bin/ (also: asan tsan norecovery cov; MODES, below)
 #   make cores           bin/cores and bin/cores-plain: what the cores cost (tests/load/cores.c)
 #   make MODE=debug tests            every test program;  make test T=unit/test_x  builds and runs one
 #   make check           installs what is missing, builds, runs every test (CONTRIBUTING.md has the rest)
@@ -15,7 +15,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 SHELL := /bin/bash
 
 MODE ?= release
-MODES := release debug asan tsan norecovery planted cov fuzz
+MODES := release debug asan tsan norecovery planted migrating foreign stranger cov fuzz
 ifeq ($(filter $(MODE),$(MODES)),)
 $(error MODE=$(MODE) is none of: $(MODES))
 endif
@@ -38,6 +38,11 @@ WARN := -Wall -Wextra -Werror -Wshadow -Wconversion -Wstrict-prototypes -Wmissin
 	-Wno-override-init $(if $(IS_CLANG),-Wno-unused-function,-Wcast-qual)
 CFLAGS_release := -O2 -g -D_FORTIFY_SOURCE=2 -fstack-protector-strong
 CFLAGS_debug := -O1 -g -DTREFOIL_DEBUG
+# A worker of another layout, with and without a migration from that of a plain build (shm/test_layout.h).
+CFLAGS_migrating := $(CFLAGS_release) -DTREFOIL_TEST_LAYOUT=1
+CFLAGS_foreign := $(CFLAGS_release) -DTREFOIL_TEST_LAYOUT=2
+# One that speaks to its supervisor otherwise (proto/control.h).
+CFLAGS_stranger := $(CFLAGS_release) -DTREFOIL_TEST_PROTOCOL=99
 CFLAGS_norecovery := -O2 -g -DTREFOIL_DEBUG -DTREFOIL_NO_RECOVERY
 # Mistakes made on purpose (base/planted.h): for the tests of strikes, and for nobody else.
 CFLAGS_planted := $(CFLAGS_release) -DTREFOIL_PLANTED
@@ -99,6 +104,7 @@ endif
 
 all: $(call archive,$(LIBS)) $(foreach p,$(PROGS),$(call bin,$p)) $(CORES:%=$O/%.checked)
 tests: all $(TEST_BINS)
+daemons: $(foreach p,transportd hostd gattd,$(call bin,$p))
 
 # ---- how it is made --------------------------------------------------------------------------------------------
 # A changed compiler or flag rebuilds.  The stamp is made of what is known without pkg-config.
@@ -239,4 +245,4 @@ clean:
 
 FORCE:
 .SECONDARY:
-.PHONY: FORCE all cores tests test run-one floors budgets check asan tsan soak bench demo fuzz build-fuzz install clean
+.PHONY: FORCE all cores daemons tests test run-one floors budgets check asan tsan soak bench demo fuzz build-fuzz install clean

@@ -138,6 +138,12 @@ class Run:
     def venv(self):
         return self.check("venv", ["tools/install-venv"], 900)
 
+    def other_builds(self):
+        """With mistakes made on purpose (test_poison.py), and daemons that take over, or must not (test_takeover.py)."""
+        self.make("planted", "all")
+        for mode in ("migrating", "foreign", "stranger"):
+            self.make(mode, "daemons")
+
     def pytests(self, mode, *patterns):
         """Each file in a pytest of its own, so that one that dies takes no other with it."""
         for pattern in patterns:
@@ -185,7 +191,7 @@ def do_check(run):
     run.make("debug", "tests")
     run.make("asan", "tests")
     run.make("norecovery", "all")
-    run.make("planted", "all")
+    run.other_builds()
     if shutil.which("clang"):
         run.make("debug", "tests", "CC=clang", "O=build/clang")
     else:
@@ -200,7 +206,7 @@ def do_check(run):
 def do_asan(run):
     run.make("asan", "tests")
     run.make("norecovery", "all")
-    run.make("planted", "all")
+    run.other_builds()
     run.unit("asan")
     if run.venv():
         run.pytests("asan", "process/test_*.py")

@@ -139,10 +139,13 @@ static void on_poison(struct step *s, unsigned link, const struct record *r, enu
 	step_count(s, LINE_bad_records, 1);
 }
 
+TEST_LAYOUT_MIGRATIONS(1, line, offsetof(struct line, partial_octets))
+
 const struct core transportd_core = {
 	.name = "transportd",
 	.pools = pools,
-	.version = 1,
+	.version = 1 + TEST_LAYOUT_VERSION,
+	.migrations = migrations,
 	.counter_names = counter_names,
 	.reserve = { [LINK_SUPERVISOR] = { [LINK_SUPERVISOR] = RECORD_HEADER + REPLY_OCTETS + 7 } },
 	/* No room in hostd's ring is asked for: the line has to end, and say so, where hostd is not there. */

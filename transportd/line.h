@@ -8,6 +8,7 @@
  *   out_pending   octets that are taken from the ring already, and lie in the pipe on their way to the socket */
 #pragma once
 #include "shm/step.h"
+#include "shm/test_layout.h"
 
 enum line_state {
 	LINE_NEW = 0,		/* no octet has passed */
@@ -33,6 +34,7 @@ struct line {
 	uint32_t state, owed;
 	struct fifo partial;			/* the start of a packet whose end has not come yet, type octet first */
 	char why[LINE_WHY_MAX];			/* LINE_DOWN: for a person */
+	TEST_LAYOUT_FIELD
 	uint8_t partial_octets[32768];		/* > LINE_BODY_MAX */
 };
 #pragma GCC diagnostic pop

@@ -137,10 +137,13 @@ static void on_poison(struct step *s, unsigned link, const struct record *r, enu
 		bearer_drop(&g, b);
 }
 
+TEST_LAYOUT_MIGRATIONS(2, bearer, sizeof(struct bearer))
+
 const struct core gatt_core = {
 	.name = "gattd",
 	.pools = pools,
-	.version = 2,
+	.version = 2 + TEST_LAYOUT_VERSION,
+	.migrations = migrations,
 	.counter_names = counter_names,
 	.reserve = {
 		[LINK_UP] = { [LINK_UP] = TAKEN },

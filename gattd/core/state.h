@@ -15,6 +15,7 @@
 #include "base/types.h"
 #include "shm/queue.h"
 #include "shm/step.h"
+#include "shm/test_layout.h"
 
 enum {
 	GATT_CONNECTIONS_MAX = 256, GATT_MASK_WORDS = GATT_CONNECTIONS_MAX / 64,
@@ -114,6 +115,7 @@ struct bearer {
 	uint8_t stalled;			/* what is due for it is discarded until its queue is empty */
 	uint8_t told;				/* CCCD bits of the head of `due` that are done */
 	uint8_t cccd[GATT_CCCDS_MAX / 4];	/* two bits each: enum cccd_bit */
+	TEST_LAYOUT_FIELD
 };
 struct pending {				/* an operator's request that waits for its turn */
 	struct pending_id next;
@@ -147,5 +149,6 @@ struct kept {					/* answers to the last requests, by id */
 enum gatt_pool { POOL_before_gatt = STEP_POOLS - 1, GATT_OWN_STATE(ARENA_ENUM) GATT_POOLS };
 GATT_OWN_STATE(ARENA_POOL)
 
-_Static_assert((sizeof(struct arena_slot) + sizeof(struct bearer) + 63) / 64 * 64 + 64 + (GATT_CHUNKS_EACH + GATT_SPARE_EACH) * 256 ==
-    GATT_CONNECTION_OCTETS && sizeof(struct arena_slot) + sizeof(struct seat) <= 64, "memory of a connection, above");
+_Static_assert((sizeof(struct arena_slot) + sizeof(struct bearer) - TEST_LAYOUT_FIELD_OCTETS + 63) / 64 * 64 + 64 +
+    (GATT_CHUNKS_EACH + GATT_SPARE_EACH) * 256 == GATT_CONNECTION_OCTETS && sizeof(struct arena_slot) + sizeof(struct seat) <= 64,
+    "memory of a connection, above");

@@ -339,10 +339,13 @@ static void on_poison(struct step *s, unsigned link, const struct record *r, enu
 	radio_change(&h)->todo = 1;
 }
 
+TEST_LAYOUT_MIGRATIONS(2, connection, sizeof(struct connection))
+
 const struct core hostd_core = {
 	.name = "hostd",
 	.pools = pools,
-	.version = 2,
+	.version = 2 + TEST_LAYOUT_VERSION,
+	.migrations = migrations,
 	.counter_names = counter_names,
 	.reserve = {
 		[LINK_UP] = { [LINK_UP] = OUT_COMMANDS + OUT_FRAGMENTS, [LINK_DOWN] = UP_TO_DOWN },

@@ -8,6 +8,7 @@
 #pragma once
 #include "shm/queue.h"
 #include "shm/step.h"
+#include "shm/test_layout.h"
 
 enum host_state {
 	HOST_WAITING,		/* for both links, the configuration and the transport */
@@ -147,6 +148,7 @@ struct connection {
 	uint8_t due;			/* enum due */
 	uint8_t zero[7];
 	struct queue tx, rx;		/* frames, with their L2CAP header; rx: one */
+	TEST_LAYOUT_FIELD
 };
 struct early {				/* data that came before its Connection Complete */
 	uint64_t deadline_ns;
@@ -178,5 +180,5 @@ struct kept { uint8_t id[16]; uint32_t used, result; };	/* a request that was do
 enum host_pool { POOL_before_host = STEP_POOLS - 1, HOST_OWN_STATE(ARENA_ENUM) HOST_POOLS };
 HOST_OWN_STATE(ARENA_POOL)
 
-_Static_assert((sizeof(struct arena_slot) + sizeof(struct connection) + 63) / 64 * 64 + (CHUNKS_EACH + SPARE_EACH) * 256 ==
+_Static_assert((sizeof(struct arena_slot) + sizeof(struct connection) - TEST_LAYOUT_FIELD_OCTETS + 63) / 64 * 64 + (CHUNKS_EACH + SPARE_EACH) * 256 ==
     HOST_CONNECTION_OCTETS, "said above");
