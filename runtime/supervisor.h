@@ -1,8 +1,9 @@
 /* runtime/supervisor.h - the parent half of a daemon: holds memory, doorbells, sockets and privileges; touches no packet.
  *
  * It creates (or is handed again, runtime/fdstore.h) the arena, the stats segment, the ledger, the small link and the links
- * to its neighbours; each descriptor is stored one level up and acknowledged before it is first used.  It starts its own
- * binary as worker (or the one that took over from it: supervisor_takeover.c), gives it those descriptors once the one before is gone (its pidfd says so), and brings it back.
+ * to its neighbours; each descriptor is stored one level up and acknowledged before it is first used.  It starts its own binary
+ * as worker (or the one that took over from it), gives it those descriptors once the one before is gone (its pidfd says so),
+ * and brings it back.
  *
  *   supervisor.c           start, end, signals, readiness
  *   supervisor_boot.c      memory and descriptors: made new, or taken over from the former life

@@ -73,7 +73,8 @@ int supervisor_keep_fd(struct supervisor *s, const char *name, int fd)
 	for (unsigned l = 0; l < STEP_LINKS; l++)
 		if (!strncmp(name, link_prefix[l], strlen(link_prefix[l])) && name[strlen(link_prefix[l])] == '.')
 			goto fail;
-	if (!*name || strlen(name) > FDNAME_MAX || strpbrk(name, ": \n") || !strncmp(name, "arena", 5) || !strncmp(name, "image", 5) || !strcmp(name, "stats") ||
+	if (!*name || strlen(name) > FDNAME_MAX || strpbrk(name, ": \n") ||
+	    !strncmp(name, "arena", 5) || !strncmp(name, "image", 5) || !strcmp(name, "stats") ||
 	    !strcmp(name, "ledger") || !strcmp(name, "listen") || !strcmp(name, "worker"))
 		goto fail;
 	r = -ENOSPC;

@@ -161,8 +161,10 @@ static void refuse(struct supervisor *s, int error, const char *why)
 	log_error("takeover refused", LOG_STR("file", s->image_path), LOG_WHY(why));
 	ledger_add(&s->ledger->takeovers_refused);
 	sup_takeover_drop(s);
+	if (error == -ENOENT)		/* to a client that would say: no daemon there */
+		error = -EPROTOTYPE;
 	if (c)
-		sup_conn_sent(c, control_fail(&c->link, s->restart_serial, error == -ENOENT ? -EPROTOTYPE : error, text));	/* ENOENT: no daemon */
+		sup_conn_sent(c, control_fail(&c->link, s->restart_serial, error, text));
 	s->restart_conn = 0;
 	if (alone)
 		sup_end(s, 1);

@@ -182,7 +182,7 @@ static int receive_until(struct worker *w, const bool *done)
 	return 0;
 }
 
-/* Another layout's arena is made ours; it counts once our supervisor has stored that it does.  Nothing may be done in it before. */
+/* Another layout's arena is made ours; it counts once our supervisor has stored so.  Nothing may be done in it before. */
 static int migrate(struct worker *w)
 {
 	struct bytes old = { w->old_arena.at, w->old_arena.len };

@@ -121,7 +121,8 @@ def test_takeover_under_load(folder, name):
             install(folder, name, kind)
             r = p.run("restart", name, check=False)
             assert r.returncode == 1 and r.stderr.count("\n") == 1, r
-            assert f"layout version {VERSION[name] + MORE[kind]} (" in r.stderr and f"no migration from version {VERSION[name] + 100} is registered" in r.stderr, r
+            assert f"layout version {VERSION[name] + MORE[kind]} (" in r.stderr, r
+            assert f"no migration from version {VERSION[name] + 100} is registered" in r.stderr, r
             assert p.process(name)["worker_pid"] == worker and runs(p, name) == file
             check_row(p, name, 3, refused)
             time.sleep(0.1)
@@ -248,7 +249,7 @@ def test_what_is_no_worker(folder):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_cold(folder, name):
-    """`restart --cold` starts a binary whose layout nothing knows.  Of hostd and gattd the peers are told: Disconnect, not silence;
+    """`restart --cold` starts a binary whose layout nothing knows.  With hostd and gattd the peers are told: Disconnect;
     with transportd the controller itself goes, and they find out by their supervision timeout.  New connections work."""
     with Pipeline(DEVICE, bin_dir=folder) as p:
         with Load(p) as load:

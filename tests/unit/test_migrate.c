@@ -14,7 +14,8 @@
 
 enum { MORE_SACKS = MILL_SACKS + 3, ROUNDS = 20000 };
 
-/* The mill of the next version: a sack has a weight, there are more of them, the miller counts in 32 bits and has a hat, and carts. */
+/* The mill of the next version: a sack has a weight, and there are more of them; the miller counts in 32 bits and has a hat;
+ * there are carts. */
 struct heavy {
 	uint32_t puts, index;
 	struct fifo grain, flour;
