@@ -150,7 +150,8 @@ void sup_takeover_drop(struct supervisor *s)
 	t->state = TAKEOVER_NONE;
 }
 
-static void refuse(struct supervisor *s, int error, const char *why)
+/* One error for all of it: a client would take some (ENOENT, EPIPE) for what its own connection met. */
+static void refuse(struct supervisor *s, const char *why)
 {
 	struct sup_conn *c = sup_conn_find(s, s->restart_conn);
 	bool alone = s->takeover.must;
@@ -161,10 +162,8 @@ static void refuse(struct supervisor *s, int error, const char *why)
 	log_error("takeover refused", LOG_STR("file", s->image_path), LOG_WHY(why));
 	ledger_add(&s->ledger->takeovers_refused);
 	sup_takeover_drop(s);
-	if (error == -ENOENT)		/* to a client that would say: no daemon there */
-		error = -EPROTOTYPE;
 	if (c)
-		sup_conn_sent(c, control_fail(&c->link, s->restart_serial, error, text));
+		sup_conn_sent(c, control_fail(&c->link, s->restart_serial, -EPROTOTYPE, text));
 	s->restart_conn = 0;
 	if (alone)
 		sup_end(s, 1);
@@ -220,7 +219,7 @@ static int on_probed(void *self, struct control_in *in, const Probed *m)
 	if (m->protocol != CONTROL_WORKER_PROTOCOL || (m->verdict != ARENA_EQUAL && m->verdict != ARENA_MIGRATES)) {
 		snprintf(why, sizeof why, "layout version %u (%016" PRIx64 "): %.110s", m->version, m->layout_hash,
 		    m->protocol == CONTROL_WORKER_PROTOCOL ? m->why : "it speaks to supervisors otherwise");
-		refuse(s, -EPROTOTYPE, why);
+		refuse(s, why);
 		return 0;
 	}
 	t->migrates = m->verdict == ARENA_MIGRATES;
@@ -229,12 +228,12 @@ static int on_probed(void *self, struct control_in *in, const Probed *m)
 	t->layout_hash = m->layout_hash;
 	if (!m->arena_size || m->arena_size > SUP_ARENA_MAX ||
 	    (m->verdict == ARENA_EQUAL && !t->cold && m->arena_size != s->ledger->arena_size[s->ledger->place & 1])) {
-		refuse(s, -EPROTOTYPE, "what it says of its layout is not sound");
+		refuse(s, "what it says of its layout is not sound");
 		return 0;
 	}
 	r = t->cold ? 0 : prepare(s);
 	if (r) {
-		refuse(s, r, "no memory for its arena, or nobody to hold it");
+		refuse(s, "no memory for its arena, or nobody to hold it");
 		return 0;
 	}
 	t->state = TAKEOVER_AGREED;
@@ -268,7 +267,7 @@ static int on_candidate_frame(void *ctx, uint32_t revents)
 	loop_unwatch(s->loop, t->control_watch);	/* closed: its pidfd says the rest */
 	t->control_watch = -1;
 	if (r < 0 && r != -EPIPE && r != -ECONNRESET && t->state == TAKEOVER_ASKING)
-		refuse(s, -EPROTO, "its answer is no frame of ours");
+		refuse(s, "its answer is no frame of ours");
 	return 0;
 }
 
@@ -287,14 +286,14 @@ static int on_candidate_gone(void *ctx, uint32_t revents)
 	if (t->state != TAKEOVER_ASKING)
 		return 0;		/* it had agreed: another one is started in its place when its turn comes */
 	snprintf(why, sizeof why, "it ended before it answered%s%s", *t->why ? ": " : "", t->why);
-	refuse(s, -EPROTOTYPE, why);
+	refuse(s, why);
 	return 0;
 }
 
 void sup_takeover_timeout(struct supervisor *s)
 {
 	if (s->takeover.state == TAKEOVER_ASKING)
-		refuse(s, -ETIMEDOUT, "it does not answer");
+		refuse(s, "it does not answer");
 }
 
 static int ask(struct supervisor *s)
@@ -353,7 +352,7 @@ void sup_takeover(struct supervisor *s, bool cold, bool must)
 	    .control_watch = -1, .control = CONTROL_LINK_NONE, .arena = SEGMENT_NONE };
 	t->image = image_open(must ? "/proc/self/exe" : s->image_path);
 	if (t->image < 0) {
-		refuse(s, t->image, strerror(-t->image));
+		refuse(s, strerror(-t->image));
 		return;
 	}
 	if (!cold && !must && same_file(t->image, s->image)) {
@@ -363,8 +362,8 @@ void sup_takeover(struct supervisor *s, bool cold, bool must)
 	}
 	sup_timer_in(s, TIMER_PROBE, SUP_PROBE_MS);
 	r = candidate_start(s);
-	if (r)
-		refuse(s, r, strerror(-r));
+	if (r && r != -EPIPE && r != -ECONNRESET)	/* then it has ended already: its pidfd says so */
+		refuse(s, strerror(-r));
 }
 
 /* ---- the one that starts ---- */
@@ -483,7 +482,7 @@ bool sup_takeover_died(struct supervisor *s, int signal)
 	if (signal != SIGKILL || s->worker.lied || t->tries >= SUP_TRIES) {
 		snprintf(why, sizeof why, "it did not come up in %u starts%s%s", t->tries, s->worker.failed ? ": " : "",
 		    s->worker.failed ? s->worker.fail_why : "");
-		refuse(s, -EPROTOTYPE, why);
+		refuse(s, why);
 	} else {
 		log_warn("the new binary was killed before it had taken over: once more", LOG_UINT("tries", t->tries));
 	}

@@ -54,7 +54,7 @@ class Load:
     """Three centrals: two that count and read back, one that floods."""
 
     def __init__(self, p):
-        self.hammers = []
+        self.pipeline, self.hammers = p, []
         for mode, write, echo in (("counter", 0x101, 0x111), ("counter", 0x121, 0x131), ("flood", 0x141, 0x151)):
             words = [str(BIN / "hammer"), mode, "--air", p.air, "--peer", ADDRESS, "--write", hex(write), "--echo", hex(echo),
                      "--echo-cccd", hex(echo + 1)]
@@ -62,14 +62,19 @@ class Load:
             line = self.hammers[-1].stderr.readline()
             assert line == "working\n", (line, self.hammers[-1].communicate(timeout=20))
 
+    def records(self):
+        return min(link["records"] for link in self.pipeline.status()["links"])
+
     def finish(self):
+        start = self.records()
+        wait_until(lambda: self.records() > start + 500, 30)    # it goes on, on each link
         for h in self.hammers:
             h.send_signal(signal.SIGTERM)
         for h in self.hammers:
             report = json.loads(h.communicate(timeout=30)[0])
             assert report["good"] and h.returncode == 0, report
             assert report["echo"]["lost"] == report["echo"]["doubled"] == 0, report
-            assert report["requests"] > 50, report
+            assert report["requests"] > 0, report
 
     def __enter__(self):
         return self
