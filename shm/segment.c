@@ -1,6 +1,7 @@
 /* shm/segment.c */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -18,6 +19,27 @@ size_t segment_round(size_t len)
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 
 	return (len + page - 1) / page * page;
+}
+
+static size_t page_size(void) { return segment_round(1); }
+
+/* Maps the whole of s->fd with a page on either side that nobody may touch: what runs over an end of it stops there, and does
+ * not reach another mapping.  The guards are address space only, no memory.  Returns 0, -errno. */
+static int map_guarded(struct segment *s, int protection)
+{
+	size_t page = page_size(), all = s->len + 2 * page;
+	uint8_t *guards = mmap(NULL, all, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	int r;
+
+	if (guards == MAP_FAILED)
+		return -errno;
+	if (mmap(guards + page, s->len, protection, MAP_SHARED | MAP_FIXED, s->fd, 0) == MAP_FAILED) {
+		r = -errno;
+		munmap(guards, all);
+		return r;
+	}
+	s->at = guards + page;
+	return 0;
 }
 
 int segment_create(const char *name, size_t len, struct segment *ret)
@@ -39,22 +61,19 @@ int segment_create(const char *name, size_t len, struct segment *ret)
 		r = -errno;
 		goto fail;
 	}
-	s.at = mmap(NULL, s.len, PROT_READ | PROT_WRITE, MAP_SHARED, s.fd, 0);
-	if (s.at == MAP_FAILED) {
-		r = -errno;
+	r = map_guarded(&s, PROT_READ | PROT_WRITE);
+	if (r)
 		goto fail;
-	}
 	*ret = s;
 	return 0;
 fail:
-	s.at = NULL;
 	segment_close(&s);
 	return r;
 }
 
 int segment_attach(int fd, size_t len, bool writable, struct segment *ret)
 {
-	struct segment s = { fd, MAP_FAILED, segment_round(len) };
+	struct segment s = { fd, NULL, segment_round(len) };
 	struct stat st;
 	int seals, r;
 
@@ -66,15 +85,12 @@ int segment_attach(int fd, size_t len, bool writable, struct segment *ret)
 	r = SEGMENT_E_MISSHAPEN;
 	if ((seals & SEALS) != SEALS || st.st_size != (off_t)s.len)
 		goto fail;
-	s.at = mmap(NULL, s.len, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd, 0);
-	if (s.at == MAP_FAILED) {
-		r = -errno;
+	r = map_guarded(&s, writable ? PROT_READ | PROT_WRITE : PROT_READ);
+	if (r)
 		goto fail;
-	}
 	*ret = s;
 	return 0;
 fail:
-	s.at = NULL;
 	segment_close(&s);
 	return r;
 }
@@ -92,7 +108,7 @@ int segment_reader_fd(const struct segment *s)
 void segment_close(struct segment *s)
 {
 	if (s->at)
-		munmap(s->at, s->len);
+		munmap((uint8_t *)s->at - page_size(), s->len + 2 * page_size());
 	if (s->fd >= 0)
 		close(s->fd);
 	*s = (struct segment)SEGMENT_NONE;

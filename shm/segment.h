@@ -3,7 +3,8 @@
  * The owner creates it (its size is final: F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_SEAL; its pages are there: no SIGBUS later)
  * and hands others a descriptor that can only read (segment_reader_fd).  Both ends check size and seals before they map.
  *
- * Guarantees: a mapping never shrinks under its user.  Refuses: a size or seals that were not agreed.
+ * Guarantees: a mapping never shrinks under its user; a page before and one after it are there and cannot be touched, so that what
+ * runs over an end dies there (SIGSEGV) instead of reaching other memory.  Refuses: a size or seals that were not agreed.
  * F_SEAL_FUTURE_WRITE is not used on purpose: it would refuse the restarted owner too. */
 #pragma once
 #include <stdbool.h>

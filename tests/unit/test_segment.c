@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,6 +59,51 @@ static void test_reader_cannot_write(void **state)
 	assert_string_equal(r.at, "seen");
 	segment_close(&r);
 	segment_close(&s);
+}
+/* The octet at `at` is read in a child: how that ends. */
+static int look_at(const volatile uint8_t *at)
+{
+	int status;
+	pid_t p = fork();
+
+	if (!p) {
+		signal(SIGSEGV, SIG_DFL);	/* a sanitizer's handler would make it an exit */
+		(void)*at;
+		_exit(0);
+	}
+	assert_int_equal(waitpid(p, &status, 0), p);
+	return status;
+}
+static void ends_are_guarded(const struct segment *s)
+{
+	const uint8_t *at = s->at;
+	int before = look_at(at - 1), after = look_at(at + s->len);
+
+	assert_int_equal(look_at(at), 0);
+	assert_int_equal(look_at(at + s->len - 1), 0);
+	assert_true(WIFSIGNALED(before) && WTERMSIG(before) == SIGSEGV);
+	assert_true(WIFSIGNALED(after) && WTERMSIG(after) == SIGSEGV);
+}
+static void test_both_ends_are_guarded(void **state)
+{
+	struct segment owner, reader, more[8];
+	uint8_t *at;
+
+	(void)state;
+	/* Many at once: without guards the kernel would lay them side by side. */
+	for (unsigned i = 0; i < ARRAY_LEN(more); i++)
+		assert_int_equal(segment_create("t", 8192, &more[i]), 0);
+	assert_int_equal(segment_create("t", 5000, &owner), 0);
+	assert_int_equal(segment_attach(segment_reader_fd(&owner), 5000, false, &reader), 0);
+	ends_are_guarded(&owner);
+	ends_are_guarded(&reader);
+	at = reader.at;
+	segment_close(&reader);		/* the guards go with it */
+	assert_int_equal(msync(at - 4096, 4096, MS_ASYNC), -1);
+	assert_int_equal(msync(at + 8192, 4096, MS_ASYNC), -1);
+	segment_close(&owner);
+	for (unsigned i = 0; i < ARRAY_LEN(more); i++)
+		segment_close(&more[i]);
 }
 /* Under another uid the /proc reopen is refused too: that is what distinct uids are for. */
 static void test_reader_under_another_uid_cannot_reopen(void **state)
@@ -144,6 +190,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_size_is_final),
 		cmocka_unit_test(test_reader_cannot_write),
+		cmocka_unit_test(test_both_ends_are_guarded),
 		cmocka_unit_test(test_reader_under_another_uid_cannot_reopen),
 		cmocka_unit_test(test_misshapen_is_refused),
 		cmocka_unit_test(test_link_adopts_only_what_was_agreed),
