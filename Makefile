@@ -102,8 +102,13 @@ $(shell mkdir -p $O; tools/test-uses $(TESTS) $(FUZZ) >$O/uses.$$PPID && mv $O/u
 include $O/uses.mk
 endif
 
+# Daemons whose worker is owned by an attacker (tests/hostile/owned.h): the daemon's own objects, and what takes over.
+OWNED := $(patsubst %,$O/tests/hostile/%,transportd hostd gattd)
+OWNED_OBJS := $(patsubst %.c,$O/%.o,$(wildcard tests/hostile/*.c))
+OWNED_WRAP := program_main sandbox_enter io_uring_register
+
 all: $(call archive,$(LIBS)) $(foreach p,$(PROGS),$(call bin,$p)) $(CORES:%=$O/%.checked)
-tests: all $(TEST_BINS)
+tests: all $(TEST_BINS) $(OWNED)
 daemons: $(foreach p,transportd hostd gattd,$(call bin,$p))
 
 # ---- how it is made --------------------------------------------------------------------------------------------
@@ -182,6 +187,10 @@ $(TEST_BINS) $(FUZZ_BINS): $O/%: $O/%.o $$(addprefix $O/,$$(addsuffix .o,$$($$*.
 	@echo "  LD    $@"
 	$(Q)$(CC) $(ALL_LDFLAGS) $(if $(filter tests/fuzz/%,$*),-fsanitize=fuzzer) -o $@ $(filter %.o,$^) \
 		-Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(PKG_LIBS) $(TEST_LIBS)
+
+$(OWNED): $O/tests/hostile/%: $O/%/main.o $O/%/program.a $(OWNED_OBJS) $$(call archive,$$($$*.use))
+	@echo "  LD    $@"
+	$(Q)$(CC) $(ALL_LDFLAGS) $(OWNED_WRAP:%=-Wl,--wrap=%) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(PKG_LIBS)
 
 -include $(if $(wildcard $O),$(shell find $O -name '*.d'))
 

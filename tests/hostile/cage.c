@@ -1,0 +1,129 @@
+/* tests/hostile/cage.c - the worker in its cage, or in an open one. */
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include "runtime/sandbox.h"
+#include "tests/hostile/cage.h"
+#include "tests/hostile/owned.h"
+
+static struct cage cage;
+static const struct program *honest;
+static char way[16], what[64];
+
+int __real_sandbox_enter(const struct sandbox_plan *p, const char **ret_wall);
+int __wrap_sandbox_enter(const struct sandbox_plan *p, const char **ret_wall);
+int __real_io_uring_register(unsigned int fd, unsigned int opcode, const void *arg, unsigned int count);
+int __wrap_io_uring_register(unsigned int fd, unsigned int opcode, const void *arg, unsigned int count);
+
+int __wrap_sandbox_enter(const struct sandbox_plan *p, const char **ret_wall)
+{
+	if (!cage.open)
+		return __real_sandbox_enter(p, ret_wall);
+	if (p->uid == 0)
+		return 0;
+	return setgroups(0, NULL) < 0 || setresgid(p->gid, p->gid, p->gid) < 0 || setresuid(p->uid, p->uid, p->uid) < 0 ? -errno : 0;
+}
+int __wrap_io_uring_register(unsigned int fd, unsigned int opcode, const void *arg, unsigned int count)
+{
+	return cage.open && opcode == IORING_REGISTER_RESTRICTIONS ? 0 : __real_io_uring_register(fd, opcode, arg, count);
+}
+
+static const struct attempt *find(const struct attempt *in)
+{
+	while (in->name && strcmp(in->name, what))
+		in++;
+	return in->name ? in : NULL;
+}
+
+static long attempt(struct cage *c)
+{
+	const struct attempt *a = NULL;
+
+	if (!strcmp(way, "number"))
+		return syscall(atol(what), -1, -1, -1, -1, -1, -1) < 0 ? -errno : 0;
+	if (!strcmp(way, "opcodes"))
+		return cage_opcodes(c);
+	a = find(!strcmp(way, "ring") ? cage_ring_ops : cage_calls);
+	if (!a) {
+		owned_say("cage: no attempt \"%s %s\"", way, what);
+		_exit(CAGE_BROKEN);
+	}
+	return a->make(c);
+}
+
+static int cage_turn(struct worker *w)
+{
+	long r;
+
+	(void)w;
+	r = attempt(&cage);
+	if (r < 0)
+		owned_say("cage: %s %s: %s", way, what, strerror((int)-r));
+	_exit(r < 0 ? CAGE_REFUSED : CAGE_DONE);
+}
+
+/* What needs to be at hand is made while nothing is refused yet. */
+static int cage_start(struct worker *w)
+{
+	struct cage *c = &cage;
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	int waiting, victim;
+	unsigned l = w->link[LINK_UP].generation ? LINK_UP : LINK_DOWN;
+	int r = honest->worker_start ? honest->worker_start(w) : 0;
+
+	c->w = w;
+	c->region = w->link[l].theirs.fd;
+	c->theirs = w->link[l].theirs.at;
+	c->plain = open(c->file, O_RDWR | O_CLOEXEC);
+	c->socket = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	c->listening = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	snprintf(at.sun_path, sizeof at.sun_path, "%.90s/own.sock", c->dir);
+	unlink(at.sun_path);			/* of the life before */
+	c->pidfd = (int)syscall(SYS_pidfd_open, c->neighbour, 0);
+	c->low = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	if (c->plain < 0 || c->socket < 0 || c->listening < 0 || c->pidfd < 0 || pipe2(c->pipe, O_CLOEXEC | O_NONBLOCK) < 0 ||
+	    c->low == MAP_FAILED || bind(c->listening, (struct sockaddr *)&at, sizeof at) < 0 || listen(c->listening, 1) < 0)
+		return -EBADF;
+	strcpy(c->low, c->file);
+	waiting = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);	/* somebody who would be let in */
+	snprintf(c->victim, sizeof c->victim, "%.127s/victim", c->dir);
+	victim = open(c->victim, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+	if (connect(waiting, (struct sockaddr *)&at, sizeof at) < 0 || victim < 0)
+		return -EBADF;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, c->pair) < 0 || write(c->pair[1], "x", 1) != 1)
+		return -EBADF;
+	/* A file system of this process alone: what is mounted is gone with it. */
+	if (!strcmp(what, "mount") && c->open && (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0))
+		owned_say("cage: %s", strerror(errno));
+	return r;
+}
+
+int cage_main(const struct program *p, const char *plan)
+{
+	static struct program caged;
+	const char *rest = getenv("TREFOIL_CAGE_AT");
+	long long pid;
+
+	cage.open = getenv("TREFOIL_CAGE_OPEN") != NULL;
+	if (sscanf(plan, "%15s %63s", way, what) != 2 || !rest ||
+	    sscanf(rest, "%lld %p %127s %127s %127s", &pid, &cage.secret, cage.file, cage.dir, cage.listener) != 5) {
+		owned_say("cage: not told what to do: %s", plan);
+		return CAGE_BROKEN;
+	}
+	cage.neighbour = (pid_t)pid;
+	honest = p;
+	caged = *p;
+	caged.worker_start = cage_start;
+	caged.worker_turn = cage_turn;
+	return worker_main(&caged);
+}
