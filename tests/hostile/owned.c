@@ -90,7 +90,7 @@ static void begin(struct owned *o)
 {
 	choose_link(o);
 	o->until_ns = loop_now() + o->ms * 1000000;
-	owned_say("owned: begins %s seed=%llu link=%u at=%llu", o->evil->name, (unsigned long long)o->seed, o->link,
+	owned_say("owned: begins %s seed=%llu pid=%d link=%u at=%llu", o->evil->name, (unsigned long long)o->seed, getpid(), o->link,
 	    (unsigned long long)o->at);
 }
 
