@@ -122,7 +122,7 @@ RING(recvmsg, recvmsg, c->pair[0], one_octet(), 0)
 static int place_of_control(const struct cage *c)
 {
 	for (unsigned i = 0; i < c->w->loop->files; i++)
-		if (c->w->loop->file[i].fd == c->w->control.fd)
+		if (c->w->loop->file[i] == c->w->control.fd)
 			return (int)i;
 	return -1;
 }
@@ -147,7 +147,7 @@ static long ring_write_async(struct cage *c)		/* the one opcode that there is, w
 	struct io_uring_sqe *e = request(c);
 
 	for (unsigned i = 0; i < c->w->loop->files; i++)
-		if (c->w->loop->file[i].fd == c->w->link[LINK_SUPERVISOR].bell)
+		if (c->w->loop->file[i] == c->w->link[LINK_SUPERVISOR].bell)
 			io_uring_prep_write(e, (int)i, &one, sizeof one, 0);
 	e->flags |= IOSQE_FIXED_FILE | IOSQE_ASYNC;
 	return result(c, e);
@@ -210,7 +210,7 @@ long cage_opcodes(struct cage *c)
 			struct io_uring_sqe *e = request(c);
 			long r;
 
-			if (ours && flags == IOSQE_FIXED_FILE)
+			if (ours && (flags & ~(unsigned)IOSQE_CQE_SKIP_SUCCESS) == IOSQE_FIXED_FILE)
 				continue;
 			memset(e, 0, sizeof *e);
 			e->opcode = (uint8_t)op;
