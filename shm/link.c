@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
+#include <sys/uio.h>
 #include <unistd.h>
 #include "shm/link.h"
 
@@ -94,9 +95,11 @@ int link_end_adopt(struct link_end *l, int region, int bell)
 void link_bell_restore(int bell)
 {
 	uint64_t count;
+	struct iovec into = { &count, sizeof count };
 
 	fcntl(bell, F_SETFL, O_NONBLOCK);
-	while (read(bell, &count, sizeof count) < 0 && errno == EINTR)
+	/* RWF_NOWAIT: a neighbour's worker that lives may clear the flag again before this reads. */
+	while (preadv2(bell, &into, 1, -1, RWF_NOWAIT) < 0 && errno == EINTR)
 		;
 }
 
