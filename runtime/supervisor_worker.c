@@ -163,6 +163,8 @@ static int on_ready(void *self, struct control_in *in, const Ready *m)
 	struct sup_conn *c;
 
 	(void)in;
+	if (w->ready_ns)		/* once a life: each one is told to the log and to the neighbours */
+		return -EPROTO;
 	sup_takeover_ready(s);
 	if (w->state == WORKER_STARTING)
 		w->state = WORKER_RUNNING;
