@@ -3,7 +3,7 @@
 
     tests/run.py check            everything (CONTRIBUTING.md says what that is)
     tests/run.py asan | tsan      the unit tests under that sanitizer; asan: the process tests too
-    tests/run.py soak             the kill tests with $TREFOIL_KILLS kills
+    tests/run.py soak             the kill tests with $TREFOIL_KILLS kills, and as many rounds more of the hostile workers'
 
 Each cmocka test, each pytest test and each check counts by itself.  A skipped test fails the run unless its name stands in
 tests/skips.txt.  A program that crashes, hangs past its limit, or says less than its plan counts as failed, and so does one
@@ -221,8 +221,10 @@ def do_soak(run):
     run.make("release", "all")
     run.make("norecovery", "all")
     run.make("planted", "all")
+    run.make("asan", "tests")
     if run.venv():
-        run.pytests("release", "process/test_kill*.py", "process/test_poison.py", "process/test_recording.py")
+        run.pytests("release", "process/test_kill*.py", "process/test_poison.py", "process/test_recording.py",
+                    "process/test_hostile*.py")
 
 
 def main():

@@ -184,6 +184,16 @@ static void payloads_random(struct owned *o)
 	owned_rest_us(PAUSE_US);
 }
 
+/* What observers read of us: counters, and where we are. */
+static void stats_scribbled(struct owned *o)
+{
+	_Atomic uint64_t *words = (_Atomic uint64_t *)(void *)o->w->stats;
+
+	for (unsigned i = 0; i < HAMMERED; i++)
+		atomic_store_explicit(&words[owned_below(o, sizeof *o->w->stats / 8)], owned_draw(o), memory_order_relaxed);
+	atomic_store_explicit(&o->w->stats->what, FLIGHT_NONE, memory_order_relaxed);
+}
+
 /* ---- too much, or nothing ---- */
 static void kicks_flood(struct owned *o)
 {
@@ -208,6 +218,7 @@ const struct evil evils_memory[] = {
 	{ .name = "everything_scribbled", .once = everything_scribbled },
 	{ .name = "data_scribbled", .once = data_scribbled, .works = true },
 	{ .name = "payloads_random", .once = payloads_random },
+	{ .name = "stats_scribbled", .once = stats_scribbled },
 	{ .name = "kicks_flood", .once = kicks_flood }, { .name = "never_reads", .once = never_reads },
 	{ .name = "small_tail_lies", .once = tail_random, .small = true },
 	{ .name = "small_header_lies", .once = header_too_long, .small = true },

@@ -139,10 +139,17 @@ static void frame_of_others(struct owned *o)
 	send_raw(o, raw, number > 15 ? 5 : 4, NULL, 0);
 	owned_rest_us(PAUSE_US);
 }
-/* Of each message that its supervisor does take from it, too much, and what comes back is never read. */
+static void ready_again(struct owned *o)
+{
+	uint8_t raw[256];
+
+	send_raw(o, raw, ready_frame(raw), NULL, 0);
+	owned_rest_us(PAUSE_US);
+}
+/* What its supervisor does take from it, without end. */
 static void control_flood(struct owned *o)
 {
-	uint8_t raw[512];
+	uint8_t raw[128];
 	Detach d = CONTROL_INIT(DETACH);
 	Frame f = CONTROL_FRAME(DETACH, detach, &d);
 
@@ -151,7 +158,7 @@ static void control_flood(struct owned *o)
 	for (unsigned i = 0; i < CONTROL_RETRY; i++) {
 		d.link = (uint32_t)owned_below(o, 8);
 		d.generation = (uint32_t)owned_draw(o);
-		send_raw(o, raw, owned_below(o, 2) ? pack(&f, raw) : ready_frame(raw), NULL, 0);
+		send_raw(o, raw, pack(&f, raw), NULL, 0);
 	}
 	owned_rest_us(PAUSE_US);
 }
@@ -172,6 +179,7 @@ const struct evil evils_socket[] = {
 	{ .name = "frame_cut", .once = frame_cut, .small = true }, { .name = "frame_empty", .once = frame_empty, .small = true },
 	{ .name = "frame_with_fds", .once = frame_with_fds, .small = true },
 	{ .name = "frame_of_others", .once = frame_of_others, .small = true },
+	{ .name = "ready_again", .once = ready_again, .small = true },
 	{ .name = "control_flood", .once = control_flood, .small = true },
 	{ .name = "answers_unread", .once = answers_unread, .small = true },
 	{ 0 }

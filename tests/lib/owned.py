@@ -10,22 +10,26 @@ from pipeline import BIN, ROOT, Pipeline, wait_until
 
 ASAN = Path(os.environ.get("TREFOIL_BIN_ASAN", ROOT / "build" / "asan" / "bin"))
 ENV = {"ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "print_stacktrace=1"}
+NOBODY = 61899
 REPORTS = ("AddressSanitizer", "runtime error:", "SUMMARY:", "arena: ", "stack smashing")
 
 
 class Owned(Pipeline):
     """with Owned("hostd", device) as p: p.own("tail_beyond", 7) ..."""
 
-    def __init__(self, role, device, **more):
+    def __init__(self, role, device, one_uid=False):
         self.role = role
         self.programs = tempfile.TemporaryDirectory(prefix="trefoil-owned-")
         here = Path(self.programs.name)
         for f in ASAN.iterdir():
-            if f.name != "trefoil":
-                (here / f.name).symlink_to(ASAN.parent / "tests" / "hostile" / f.name if f.name == role else f)
-        shutil.copy2(ASAN / "trefoil", here / "trefoil")     # it starts what lies beside it, whatever the link's name
+            # Copied: `trefoil` starts what lies beside its file, whatever a link's name, and another user may not see our build.
+            shutil.copy2(ASAN.parent / "tests" / "hostile" / f.name if f.name == role else f, here / f.name)
         (here / "plans").mkdir()
-        super().__init__(device, bin_dir=here, env={**ENV, "TREFOIL_OWNED": str(here / "plans"), **more.pop("env", {})}, **more)
+        super().__init__(device, bin_dir=here, env={**ENV, "TREFOIL_OWNED": str(here / "plans")})
+        if one_uid and os.geteuid() == 0:
+            self.popen = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+            for path in (here, here / "plans", Path(self.tmp.name)):
+                os.chown(path, NOBODY, NOBODY)
 
     def __exit__(self, *what):
         try:

@@ -30,6 +30,7 @@ class Pipeline:
         self.env = dict(os.environ, **(env or {}))
         self.expect_ready = expect_ready
         self.up = None
+        self.popen = {}                 # more for subprocess.Popen: another user
 
     @property
     def air(self):
@@ -45,7 +46,7 @@ class Pipeline:
             path.write_text(json.dumps(self.device))
             words += ["--config", str(path)]
         self.log = open(self.log_path, "wb")
-        self.up = subprocess.Popen(self.command(*words), stdout=subprocess.PIPE, stderr=self.log, env=self.env)
+        self.up = subprocess.Popen(self.command(*words), stdout=subprocess.PIPE, stderr=self.log, env=self.env, **self.popen)
         if self.expect_ready:
             self.wait_ready()
         return self
