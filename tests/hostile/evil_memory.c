@@ -62,9 +62,16 @@ static void header_past_tail(struct owned *o)
 	show_tail(o, o->at + 16);
 	owned_rest_us(PAUSE_US);
 }
+/* Longer than any record may be; the ring itself would hold it. */
 static void header_too_long(struct owned *o)
 {
-	store_header(o, o->at, nonsense((uint32_t)(o->size / 8 - 15 + owned_below(o, RECORD_LEN_MAX - o->size / 8 + 15))));
+	store_header(o, o->at, nonsense((uint32_t)(o->size / 8 - RECORD_HEADER + 8 + 8 * owned_below(o, 4096))));
+	show_tail(o, o->at + o->size);
+	owned_rest_us(PAUSE_US);
+}
+static void header_huge(struct owned *o)
+{
+	store_header(o, o->at, nonsense((uint32_t)(o->size + owned_below(o, RECORD_LEN_MAX - o->size))));
 	show_tail(o, o->at + o->size);
 	owned_rest_us(PAUSE_US);
 }
@@ -74,18 +81,28 @@ static void header_cut(struct owned *o)
 	show_tail(o, o->at + 8);
 	owned_rest_us(PAUSE_US);
 }
-/* Records of no known kind up to the end of the ring, and one that would run over it. */
+/* Records of no known kind up to shortly before the end of the ring, and one that runs far over it: well past what the last page
+ * of the segment has left. */
 static void header_over_end(struct owned *o)
 {
-	uint64_t at = o->at, most = o->size / 8;
+	struct ring *out = &o->w->step.link[o->link].out;
+	uint64_t most = o->size / 8, at = o->at;
 
-	while (to_end(o, at) >= most) {
-		store_header(o, at, nonsense((uint32_t)most - RECORD_HEADER));
-		at += most;
-	}
-	if (at - o->at + most > o->size)
+	if (o->size - to_end(o, at) < most) {	/* no room for both: on into the ring first */
+		if (ring_reserve(out, (uint32_t)most - RECORD_HEADER))
+			ring_push(out, nonsense((uint32_t)most - RECORD_HEADER));
+		ring_publish(out);
+		owned_ring_bell(o);
+		owned_rest_us(PAUSE_US);
 		return;
-	store_header(o, at, nonsense((uint32_t)to_end(o, at)));	/* one header more than there is room */
+	}
+	while (to_end(o, at) > 64) {
+		uint64_t octets = to_end(o, at) - 64 < most ? to_end(o, at) - 64 : most;
+
+		store_header(o, at, nonsense((uint32_t)octets - RECORD_HEADER));
+		at += octets;
+	}
+	store_header(o, at, nonsense((uint32_t)(most - RECORD_HEADER - 8 * owned_below(o, most / 16))));
 	show_tail(o, o->at + o->size);
 	owned_rest_us(PAUSE_US);
 }
@@ -211,6 +228,7 @@ const struct evil evils_memory[] = {
 	{ .name = "tail_beyond", .once = tail_beyond }, { .name = "tail_random", .once = tail_random },
 	{ .name = "head_lies", .once = head_lies }, { .name = "waits_lie", .once = waits_lie },
 	{ .name = "header_past_tail", .once = header_past_tail }, { .name = "header_too_long", .once = header_too_long },
+	{ .name = "header_huge", .once = header_huge },
 	{ .name = "header_cut", .once = header_cut }, { .name = "header_over_end", .once = header_over_end },
 	{ .name = "header_random", .once = header_random },
 	{ .name = "pad_alone", .once = pad_alone }, { .name = "pad_cut", .once = pad_cut }, { .name = "pad_after_pad", .once = pad_after_pad },

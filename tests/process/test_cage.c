@@ -145,7 +145,6 @@ static void give_links(struct daemon *d, struct control_link *c)
 		m.link = l;
 		m.generation = 1;
 		m.ring_size_out = m.ring_size_in = d->mine[l].size;
-		m.untrusted = l != LINK_SUPERVISOR;
 		assert_int_equal(control_send(c, &f, fd, 4), 0);
 		close(fd[1]);
 	}
