@@ -92,9 +92,16 @@ TRY(region_written, SYS_pwrite64, c->region, "x", 1, 0)
 TRY(region_cut, SYS_ftruncate, c->region, 0)
 TRY(region_chmod, SYS_fchmod, c->region, 0600)
 TRY(region_sealed, SYS_fcntl, c->region, F_ADD_SEALS, F_SEAL_WRITE)
-TRY(region_shared, SYS_sendmsg, c->w->control.fd, &(struct msghdr){ .msg_iov = &(struct iovec){ (void *)"x", 1 }, .msg_iovlen = 1,
-    .msg_control = &(struct { struct cmsghdr h; int fd; int pad; }){ { CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS }, c->region, 0 },
-    .msg_controllen = CMSG_SPACE(sizeof(int)) }, MSG_DONTWAIT)
+static long try_region_shared(struct cage *c)		/* handed to somebody else */
+{
+	union { struct cmsghdr head; char at[CMSG_SPACE(sizeof(int))]; } rights = { .at = { 0 } };
+	struct iovec io = { CONTROL_STR("x"), 1 };
+	struct msghdr m = { .msg_iov = &io, .msg_iovlen = 1, .msg_control = rights.at, .msg_controllen = sizeof rights.at };
+
+	rights.head = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS };
+	memcpy(CMSG_DATA(&rights.head), &c->region, sizeof c->region);
+	return CALL(SYS_sendmsg, c->w->control.fd, &m, MSG_DONTWAIT);
+}
 
 /* ---- descriptors and sockets ---- */
 TRY(socket, SYS_socket, AF_UNIX, SOCK_STREAM, 0)
