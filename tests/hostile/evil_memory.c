@@ -201,6 +201,15 @@ static void payloads_random(struct owned *o)
 	owned_rest_us(PAUSE_US);
 }
 
+/* Our own state: the next worker, an honest one, begins with it. */
+static void arena_scribbled(struct owned *o)
+{
+	_Atomic uint64_t *words = (_Atomic uint64_t *)o->w->arena_segment.at;
+
+	for (unsigned i = 0; i < 2 * HAMMERED; i++)
+		atomic_store_explicit(&words[owned_below(o, o->w->arena_segment.len / 8)], owned_draw(o), memory_order_relaxed);
+}
+
 /* What observers read of us: counters, and where we are. */
 static void stats_scribbled(struct owned *o)
 {
@@ -236,6 +245,7 @@ const struct evil evils_memory[] = {
 	{ .name = "everything_scribbled", .once = everything_scribbled },
 	{ .name = "data_scribbled", .once = data_scribbled, .works = true },
 	{ .name = "payloads_random", .once = payloads_random },
+	{ .name = "arena_scribbled", .once = arena_scribbled },
 	{ .name = "stats_scribbled", .once = stats_scribbled },
 	{ .name = "kicks_flood", .once = kicks_flood }, { .name = "never_reads", .once = never_reads },
 	{ .name = "small_tail_lies", .once = tail_random, .small = true },

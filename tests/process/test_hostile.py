@@ -26,6 +26,7 @@ REFUSED = "refused"         # its ring lies: the neighbour detaches, says so, th
 HARMLESS = "harmless"       # only its own loss: nobody is restarted, no connection ends, nothing is lost on the air
 LIED = "lied"               # to its supervisor: ended by it; the rest is as with HARMLESS
 ANYTHING = "anything"       # what it writes may be well-formed, so connections may end; nobody else dies, and service comes back
+COLD = "cold"               # its own state: whoever inherits that may have to start cold, with new links; service comes back
 
 MEMORY = {
     "tail_misaligned": REFUSED, "tail_behind": REFUSED, "tail_beyond": REFUSED, "tail_random": REFUSED,
@@ -109,7 +110,8 @@ class Trial:
 
     def judge(self, central):
         p = self.p
-        p.no_report()
+        if self.expected != COLD:           # what its heir may die of is its own
+            p.no_report()
         rows = p.rows()
         for name in self.others:
             assert (rows[name]["restarts"], rows[name]["strikes"]) == (0, 0), rows[name]
@@ -118,7 +120,9 @@ class Trial:
         for name in strangers(p.role):
             assert rows[name]["worker_pid"] == self.before[name]["worker_pid"], f"{name} has nothing to do with it"
         new = {n for n, g in p.generations().items() if g != self.links[n]}
-        if self.expected == REFUSED:
+        if self.expected == COLD:
+            assert all(p.role in n for n in new), f"new links: {new}"
+        elif self.expected == REFUSED:
             self.judge_refused(central, new)
         elif self.expected != ANYTHING:
             assert not new, f"new links: {new}"
@@ -174,6 +178,14 @@ def test_memory(role):
     for n in rounds(1):
         with Owned(role, ROOMY) as p:
             trials(p, MEMORY, n)
+
+
+@pytest.mark.parametrize("role", NAMES)
+def test_own_state(role):
+    """The arena, which the next worker of the same daemon begins with: at worst a cold start, and the neighbours live on."""
+    for n in rounds(1):
+        with Owned(role, ROOMY) as p:
+            trials(p, {"arena_scribbled": COLD}, n)
 
 
 @pytest.mark.parametrize("role", NAMES)
