@@ -1,0 +1,104 @@
+"""tests/model/models.py - what is searched: each model's configurations, its mutants, and the property that catches each.
+
+check   bounded and exhaustive, a part of `make check`; full: larger, `make model` runs both
+live    exhaustive too, for cycles without progress, under weak fairness
+mutants name: (property, more); `more` is a configuration in which the bug shows, where the smallest does not hold it
+"""
+
+
+class Model:
+    def __init__(self, check, full, mutants, small="", live_check=(), live_full=()):
+        self.check, self.full, self.mutants = check, full, mutants
+        self.small = small                  # the configuration that mutants run in
+        self.live_check, self.live_full = live_check, live_full
+
+
+MODELS = {
+    "ring": Model(
+        check=["-DRECORDS=3 -DBATCH=1 -DKILLS=2"],
+        full=["-DRECORDS=4 -DKILLS=2", "-DRECORDS=5 -DSIZE=4 -DKILLS=1", "-DRECORDS=3 -DKILLS=3"],
+        live_check=["-DRECORDS=2 -DBATCH=1 -DKILLS=1"],
+        live_full=["-DRECORDS=3 -DKILLS=1"],
+        small="-DRECORDS=3 -DKILLS=1",
+        mutants={
+            "NO_FENCE_PUBLISH_PRODUCER": ("stall", ""),
+            "NO_FENCE_PUBLISH_CONSUMER": ("stall", ""),
+            "NO_FENCE_SLEEP_PRODUCER": ("stall", "-DRECORDS=4"),
+            "NO_FENCE_SLEEP_CONSUMER": ("stall", ""),
+            "NO_LOOK_AGAIN_PRODUCER": ("stall", "-DRECORDS=4"),
+            "NO_LOOK_AGAIN_CONSUMER": ("stall", ""),
+            "WAIT_OFF_BY_ONE": ("stall", ""),
+            "NO_ROOM_CHECK": ("bounds", ""),
+            "NO_KICK_ON_ATTACH": ("stall", ""),
+            "NO_REPUBLISH": ("stall", ""),
+            "SLEEP_BEFORE_LOOK": ("stall", ""),
+            "NO_DEATH_BELL": ("stall", ""),
+            "PUBLISH_BEFORE_COMMIT_PRODUCER": ("order", ""),
+            "PUBLISH_BEFORE_COMMIT_CONSUMER": ("bounds", ""),
+            "WANT_ABOVE_HALF": ("progress", ""),
+        }),
+    "step": Model(
+        check=["-DRECORDS=3 -DKILLS=2"],
+        full=["-DRECORDS=4 -DKILLS=3", "-DRECORDS=5 -DBATCH=3 -DKILLS=2"],
+        mutants={
+            "PUBLISH_BEFORE_COMMIT": ("once", ""),
+            "HEAD_BEFORE_COMMIT": ("input", ""),
+            "SECOND_COUNTER": ("stall", ""),
+            "SECOND_COUNTER_FIRST": ("once", ""),
+            "LOG_CHANGED_BY_ROLLBACK": ("whole", ""),
+            "LENGTH_LOWERED_FIRST": ("whole", ""),
+            "ROLLBACK_FORWARD": ("whole", ""),
+            "NO_ROLLBACK": ("whole", ""),
+            "NO_REPUBLISH": ("stall", ""),
+            "STAMPS_OUTLIVE_STEP": ("whole", ""),
+            "STAMPS_IN_ARENA": ("whole", ""),
+            "NO_STAMPS": ("log", ""),
+            "CHANGE_BEFORE_LENGTH": ("whole", ""),
+            "LENGTH_BEFORE_OLD": ("whole", ""),
+        }),
+    "kick": Model(
+        check=["-DRECORDS=2 -DOTHERS=1 -DKILLS=2"],
+        full=["-DRECORDS=4 -DOTHERS=2 -DKILLS=2"],
+        small="-DRECORDS=3 -DOTHERS=2 -DKILLS=1",
+        mutants={
+            "NO_AGAIN": ("stall", ""),
+            "AGAIN_FORGOTTEN": ("stall", ""),
+            "LEFT_BY_COMPLETION": ("stall", ""),
+            "PAST_TOO_FAR": ("stall", ""),
+            "KICKED_NOT_CLEARED_FIRST": ("stall", ""),
+            "KICKED_NOT_REMEMBERED": ("single", ""),
+            "FULL_QUEUE_NOT_SUBMITTED": ("queue", ""),
+            "SLEEP_WITHOUT_SUBMISSION": ("stall", ""),
+            "NO_FENCE_PUBLISH": ("stall", ""),
+            "NO_KICK_ON_ATTACH": ("stall", ""),
+            "PUBLISH_BEFORE_COMMIT": ("order", ""),
+        }),
+    "credits": Model(
+        check=["-DLOSSES=0", "-DLOSSES=1 -DREQUESTS=1 -DNOTIFICATIONS=2"],
+        full=["-DLOSSES=1", "-DLOSSES=0 -DCOMMANDS=2", "-DLOSSES=0 -DCOLD_STARTS=1", "-DLOSSES=0 -DRING=3"],
+        small="-DLOSSES=0",
+        mutants={
+            "QUEUE_BELOW_WINDOW": ("overflow", ""),
+            "NO_ANSWER_SLOT": ("answered", ""),
+            "STOP_READING": ("stall", "-DCOMMANDS=2"),
+            "ANSWER_IN_TAKE": ("stall", ""),
+            "STEP_TOO_LARGE": ("stall", ""),
+            "NO_SHARE": ("stall", ""),
+            "WINDOW_OUTSIDE_LOG": ("conserved", ""),
+            "NO_GENERATION": ("conserved", "-DLOSSES=1"),
+        }),
+    "attach": Model(
+        check=["-DKILLS=2 -DLIES=0"],
+        full=["-DKILLS=1 -DLIES=1", "-DKILLS=1 -DLIES=2"],
+        small="-DKILLS=1 -DLIES=0",
+        mutants={
+            "NO_KICK_ON_ATTACH": ("stall", ""),
+            "SLEEP_BEFORE_LOOK": ("stall", ""),
+            "NOT_REPLACED": ("stall", ""),
+            "DROP_KEEPS_CONNECTION": ("stall", "-DLIES=1"),
+            "HIGHEST_FORGOTTEN": ("positions", "-DLIES=1"),
+            "RESUME_BLINDLY": ("converges", ""),
+            "NO_WAIT_FOR_FORMER": ("owner", ""),
+            "PIDFD_STORED_LATE": ("owner", ""),
+        }),
+}
