@@ -4,6 +4,7 @@
 #   make MODE=debug      the same with our checks on, into build/debug/bin/ (also: asan tsan norecovery cov; MODES, below)
 #   make cores           bin/cores and bin/cores-plain: what the cores cost (tests/load/cores.c)
 #   make MODE=debug tests            every test program;  make test T=unit/test_x  builds and runs one
+#   make model           searches the models with spin, fully
 #   make check           installs what is missing, builds, runs every test (CONTRIBUTING.md has the rest)
 #
 # A build.mk adds its folder to LIBS (an archive) or to PROGS (a program with a main.c), names its sources in
@@ -219,6 +220,11 @@ soak:
 	$(Q)tools/install-deps
 	$(Q)TREFOIL_KILLS=$(KILLS) python3 tests/run.py soak
 
+# All configurations of all models; `make check` runs the bounded ones (tests/model/models.py).
+model:
+	$(Q)tools/install-deps
+	$(Q)python3 tests/model/run.py full
+
 # BENCH="--quick ring latency": short runs, some parts.
 BENCH ?=
 bench:
@@ -254,4 +260,4 @@ clean:
 
 FORCE:
 .SECONDARY:
-.PHONY: FORCE all cores daemons tests test run-one floors budgets check asan tsan soak bench demo fuzz build-fuzz install clean
+.PHONY: FORCE all cores daemons tests test run-one floors budgets check asan tsan soak model bench demo fuzz build-fuzz install clean

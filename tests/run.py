@@ -109,6 +109,18 @@ class Run:
             bad |= status == "failed"
         self.results.say(shown, done.seconds, [log] if bad else [])
 
+    # ---- models ------------------------------------------------------------------------------------------------
+    def models(self):
+        """The bounded searches of tests/model: each model and each mutant counts by itself."""
+        shown, log = "model", self.logs / "model.log"
+        done = self.children.run(["python3", "tests/model/run.py", "check"], log, 900, cwd=ROOT, env=self.env)
+        bad = False
+        for test, status, detail in read_tap(log, done):
+            self.results.add(f"{shown}::{test}", status, detail)
+            bad |= status == "failed"
+        self.results.say(shown, done.seconds, [log] if bad else [])
+        self.tell(log)
+
     def sanitizer(self, mode):
         options = dict(SANITIZER.get(mode, {}))
         if mode == "asan" and not self.leaks_can_be_found():
@@ -173,10 +185,15 @@ class Run:
             self.results.add(f"{shown}::{test}", status, detail)
             bad |= status == "failed"
         self.results.say(shown, done.seconds, [log] if bad else [])
-        for line in log.read_text(errors="replace").splitlines():
-            if line.startswith("told: "):       # figures that a test wants seen though it passed
-                print(" " * 8 + line[6:], flush=True)
+        self.tell(log)
         self.left_behind(shown)
+
+    @staticmethod
+    def tell(log):
+        """Figures that a test wants seen though it passed."""
+        for line in log.read_text(errors="replace").splitlines():
+            if line.startswith("told: "):
+                print(" " * 8 + line[6:], flush=True)
 
     def left_behind(self, shown):
         left = self.children.end_orphans()
@@ -197,6 +214,7 @@ def do_check(run):
     else:
         print("clang is not here: compiled with gcc only", flush=True)
     run.cores()
+    run.models()
     run.unit("debug")
     run.unit("asan")
     if run.venv():

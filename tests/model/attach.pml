@@ -9,7 +9,7 @@
  * owner       never two workers of one side that have been given a link
  * positions   a worker counts on in a ring only if its positions are that ring's, not those of an earlier one of this number
  * converges   a handful of dials and generations is enough
- * stall       when nothing moves any more, both sides hold the same link, each has a live worker on it, and both records are through
+ * stall       when nothing moves any more, both sides hold the same link, with a live worker each, and both records are through
  *
  * Left out, and why that is sound.  Memory order and the wait words: ring.pml; here a kick follows each publishing.  Whoever is
  * killed is brought back always: that a neighbour who stays away is given up for lost is a timer's matter, and ends in the same
@@ -163,7 +163,7 @@ inline dial()
 	clear(frames[0]);
 	clear(frames[1]);
 	k[0].conn = true; k[0].hup = false;
-	k[1].conn = true; k[1].hup = false; k[1].redialed = true; k[1].settled = false;	/* a former connection is closed by the new one's hello */
+	k[1].conn = true; k[1].hup = false; k[1].redialed = true; k[1].settled = false;	/* the former one is closed */
 	frames[1]!hello(k[0].held, highest_of(0))
 }
 

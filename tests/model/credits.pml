@@ -12,8 +12,8 @@
  * answered   a request of a stalled connection is answered into hostd's queue: notifications leave room for it
  * stall      when nothing moves any more, everything of a connection that has not stalled is done, and both rings are empty
  *
- * Left out, and why that is sound.  Sleep, kicks and memory order: ring.pml; a worker here moves as soon as it can, so a stall can
- * only come of room or credit that never comes.  A step is one transition: what is killed before its commit leaves nothing,
+ * Left out, and why that is sound.  Sleep, kicks and memory order: ring.pml; a worker here moves as soon as it can, so a stall
+ * can only come of room or credit that never comes.  A step is one transition: what is killed before its commit leaves nothing,
  * what is killed behind it is shown by recovery (step.pml), so a warm restart is no transition at all; the mutant that keeps
  * a window outside the log shows what one would be else.  PDUs of one length: a window of n of them behaves as one of octets does
  * with PDUs of the largest size, and smaller ones only leave more room.  An answer may overtake notifications in hostd's queue:

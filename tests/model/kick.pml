@@ -2,8 +2,8 @@
  * loop.c on_completion, glance, wait_until).
  *
  * A producer publishes RECORDS records one by one and kicks an untrusted consumer through its loop: an entry in the submission
- * queue, taken by the kernel at a submission, written to the doorbell at any later time, its completion seen at a drain.  One kick
- * is under way at a time: a further one is stood for by it while it has not left, and remembered (`again`) once it has.
+ * queue, taken by the kernel at a submission, written to the doorbell at any later time, its completion seen at a drain.  One
+ * kick is under way at a time: a further one is stood for by it while it has not left, and remembered (`again`) once it has.
  * Other entries (polls that are armed anew) lie between.  Either side is killed at any step, KILLS times in all; what a
  * dead producer had submitted may still be written, or not.
  *

@@ -11,13 +11,13 @@
  *           that it published; where the consumer is, the ring is filled past half (or everything is given)
  *
  * Left out, and why that is sound.  A record is one cell: lengths and pads never decide who sleeps, only how much room is
- * asked for (at most half: step_fits).  The arena's commit is one step here: nobody but a successor reads it, and its inside has a
- * model of its own (step.pml).  Data words of a record are one store: all stores of a batch leave the buffer before the tail
+ * asked for (at most half: step_fits).  The arena's commit is one step here: nobody but a successor reads it, and its inside
+ * has a model of its own (step.pml).  Data words of a record are one store: all stores of a batch leave the buffer before the tail
  * does, on x86.  A stall is a state in which no process can move; waiting for a fence or a full buffer is not one, because
  * `memory` can always move.  So the assertion at `timeout` sees every such state, and needs no fairness.  Endless turning
  * without progress is looked for too, as a cycle without `progress`, under weak fairness (the runner's `live` runs).
  *
- * A record's value names its position and the life that wrote it, so that a repeated step writes something else than the killed one. */
+ * A record's value names its position and the life that wrote it, so that a repeated step writes something else. */
 #ifndef RECORDS
 #define RECORDS 4
 #endif

@@ -5,8 +5,8 @@
     tests/model/run.py full      that and more
     tests/model/run.py MODEL     one model, fully
 
-Every search is exhaustive: all reachable states, no bitstate hashing, no partial order reduction; one that is cut short by depth or
-memory fails.  A model passes if nothing is violated.  A mutant passes if the property that models.py names for it is violated:
+Every search is exhaustive: all reachable states, no bitstate hashing, no partial order reduction; one that is cut short by depth
+or memory fails.  A model passes if nothing is violated.  A mutant passes if the property that models.py names for it is violated:
 the search ends there, so its states say how soon.  Each property of each model has a mutant that violates it.
 
 Prints TAP (tests/lib/run_results.py reads it), with states, depth, memory and CPU seconds in each line; exit 0 if all is well.
@@ -65,7 +65,7 @@ class Search:
         named = re.search(r"assertion violated .*\|\| ?!\((\w+)\)\) \(at depth", said)
         if named:
             self.broke = named[1]
-        elif "non-progress cycle" in said:
+        elif re.search(r"^pan:\d+: non-progress cycle", said, re.M):
             self.broke = "progress"
         found = {key: re.search(what, said) for key, what in (
             ("states", r"(\S+) states, stored"), ("depth", r"depth reached (\d+)"), ("mb", r"(\S+)\s+total actual memory"),
