@@ -8,7 +8,7 @@
 #include "base/types.h"
 #include "wire/wire.h"
 
-enum { QUIET_MS = 10000, WAIT_MS = 100, READ_GRACE_MS = 2000, FIRST_WINDOW = 3 };
+enum { QUIET_MS = 10000, WAIT_MS = 100, READ_GRACE_MS = 2000, FIRST_WINDOW = 2 };
 
 /* While a load runs it is the context of far.on_att. */
 struct running {

@@ -21,7 +21,7 @@ def one(far, kind, seconds, **options):
     packets = r["notifications"] or r["writes"]
     moved = {n: {k: after[n][k] - before[n][k] for k in after[n]} for n in NAMES}
     for name, key in (("transportd", "in_acl_packets"), ("hostd", "pdus_in"), ("gattd", "pdus_in")):
-        assert moved[name][key] == r["acl_to_host"], f"{name} took {moved[name][key]} packets of {r['acl_to_host']}"
+        assert moved[name][key] == r["acl_to_host"], f"{kind}, {r['connections']}: {name} took {moved[name][key]} of {r['acl_to_host']}"
     lost = [moved["hostd"]["window_discarded"], moved["gattd"]["discarded"], moved["gattd"]["commands_refused"]]
     assert not any(lost), f"discarded on the way: {lost}"
     return {

@@ -1,6 +1,6 @@
 """What more connections cost: CPU per packet at 1, 8, 64 and 256, memory of a connection, and fairness with one that is stuck.
 
-Every connection sends write commands, or (notify) one write is told to all of them.  From 64 on a connection has 3 of them under
+Every connection sends write commands, or (notify) one write is told to all of them.  From 64 on a connection has 2 of them under
 way instead of 48, which is what it is sure of however many there are, and so more reads that pace it; hence the price is that of
 an ACL packet, whichever way it goes.  Memory: a third of an arena is its slots
 (shm/arena.h), the rest the log, of which only what a step logs is ever touched; two arenas for different limits differ by
@@ -13,7 +13,7 @@ from part_pipeline import one
 from table import Row, section
 
 COUNTS = (1, 8, 64, 256)
-FEW = {"window": 3, "every": 3}         # at 64 and 256
+FEW = {"window": 2, "every": 2}         # at 64 and 256
 
 
 def arena_slots(far, name):
@@ -46,7 +46,7 @@ def costs(options):
 def stalled(options):
     result = {}
     for n in (8, 64):
-        for name, more in (("commands", FEW), ("requests", {"every": 1, "window": 3, "pace": 0x101})):
+        for name, more in (("commands", FEW), ("requests", {"every": 1, "window": 2, "pace": 0x101})):
             with Far(n, pin=options.pin) as far:
                 r = far.load("write", connections=n, stalled=n - 1, seconds=1 if options.quick else 5, **more)
                 result[f"{name} {n}"] = {k: r[k] for k in ("jain", "least", "most", "writes", "reads", "seconds")}
