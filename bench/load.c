@@ -52,7 +52,8 @@ static void on_notification(struct running *r, struct far_link *l, struct bytes 
 		return far_break(r->f, "connection %u: number %u has another's octets", l->index, n);
 	l->heard = n;
 	l->done++;
-	grow(r);
+	if (!l->index)
+		grow(r);
 	r->notifications++;
 }
 

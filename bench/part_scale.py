@@ -33,8 +33,9 @@ def costs(options):
         with Far(n, pin=options.pin) as far:
             writes, told = [], []
             for _ in range(rounds):
-                writes.append(one(far, "write", seconds, connections=n, calls=1, **(FEW if n >= 64 else {})))
-                told.append(one(far, "notify", seconds, connections=n, calls=1))
+                more = FEW if n >= 64 else {}
+                writes.append(one(far, "write", seconds, connections=n, calls=1, **more))
+                told.append(one(far, "notify", seconds, connections=n, calls=1, **more))
             write, notify = (sorted(r, key=lambda x: x["cpu_us_all"])[rounds // 2] for r in (writes, told))
             write["acl_us"] = write["cpu_us_all"] * write["writes"] / (write["writes"] + 2 * write["pacing_reads"])
             notify["net_us"] = (notify["cpu_us_all"] * notify["notifications"] - write["cpu_us_all"] * notify["writes"]) / notify["notifications"]
