@@ -7,7 +7,7 @@ enum {
 	LOGGED_BY_COMMIT = sizeof(struct positions) + 32,	/* beside what the core does; 32: more than an entry's frame */
 };
 
-static const struct positions *positions(const struct step *s) { return positions_next(s->arena, NULL); }
+static const struct positions *positions(const struct step *s) { return positions_only(s->arena); }
 
 void step_format(struct arena *a)
 {
@@ -85,9 +85,9 @@ static bool has_room(struct step *s, const uint32_t octets[STEP_LINKS], bool kee
 		struct ring *r = &s->link[o].out;
 		uint64_t want = WRAP_FACTOR * (uint64_t)octets[o] + (keep_eighth ? r->size / 8 : 0);
 
-		if (octets[o] && !s->link[o].generation && positions(s)->generation[o])
+		if (!octets[o] || (!s->link[o].generation && positions(s)->generation[o]))
 			continue;
-		if (octets[o] && (!s->link[o].generation || ring_room(r, want) < want)) {
+		if (!s->link[o].generation || ring_room(r, want) < want) {
 			s->full = o;
 			return false;
 		}
@@ -186,27 +186,22 @@ void step_commit(struct step *s)
 			publish(&s->link[l]);
 }
 
-void step_count(struct step *s, unsigned counter, uint64_t n)
-{
-	counters_edit(s->arena, counters_next(s->arena, NULL))->at[counter] += n;
-}
-
 /* Entropy, in the arena: what a killed step drew is there again for its repetition. */
 bool entropy_take(struct arena *a, void *dst, uint32_t n)
 {
-	struct entropy *e = entropy_edit(a, entropy_next(a, NULL));
+	struct entropy *e = entropy_edit(a, entropy_only(a));
 
 	return fifo_pop(e, pool, dst, n);
 }
 uint32_t entropy_room(const struct arena *a)
 {
-	const struct entropy *e = entropy_next(a, NULL);
+	const struct entropy *e = entropy_only(a);
 
 	return fifo_room(e, pool);
 }
 void entropy_refill(struct arena *a, const void *src, uint32_t n)
 {
-	struct entropy *e = entropy_edit(a, entropy_next(a, NULL));
+	struct entropy *e = entropy_edit(a, entropy_only(a));
 
 	fifo_push(a, e, pool, src, MIN(n, fifo_room(e, pool)));
 }

@@ -104,7 +104,10 @@ bool step_renewed(const struct step *s, unsigned l, uint16_t generation);
 void step_commit(struct step *s);
 
 /* Add to a counter of the core's table. */
-void step_count(struct step *s, unsigned counter, uint64_t n);
+static inline void step_count(struct step *s, unsigned counter, uint64_t n)
+{
+	counters_edit(s->arena, counters_only(s->arena))->at[counter] += n;
+}
 
 /* Entropy: octets from the committed pool; false if it holds less (the shell refills it before each batch). */
 bool entropy_take(struct arena *a, void *dst, uint32_t n);

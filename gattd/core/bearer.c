@@ -9,17 +9,6 @@ enum {
 	KEPT_MAX = GATT_MTU_MAX + 1,	/* octets that are kept of one that waits: it stays too long */
 };
 
-unsigned mask_next(const uint64_t *mask, unsigned i)
-{
-	for (unsigned w = i / 64; w < GATT_MASK_WORDS; w++) {
-		uint64_t bits = mask[w] & (w == i / 64 ? ~0ull << i % 64 : ~0ull);
-
-		if (bits)
-			return w * 64 + (unsigned)__builtin_ctzll(bits);
-	}
-	return GATT_CONNECTIONS_MAX;
-}
-
 static const struct seat *seat_of(const struct gatt *g, unsigned index)
 {
 	return index < GATT_CONNECTIONS_MAX ? seat_view(g->arena, (struct seat_id){ 1 | index << 16 }) : NULL;

@@ -99,7 +99,20 @@ static inline bool mask_has(const uint64_t *mask, unsigned i) { return mask[i / 
 static inline void mask_set(uint64_t *mask, unsigned i) { mask[i / 64] |= 1ull << i % 64; }
 static inline void mask_clear(uint64_t *mask, unsigned i) { mask[i / 64] &= ~(1ull << i % 64); }
 /* The first one set at or after i; GATT_CONNECTIONS_MAX if none. */
-unsigned mask_next(const uint64_t *mask, unsigned i);
+static inline unsigned mask_next(const uint64_t *mask, unsigned i)
+{
+	uint64_t bits;
+
+	if (i >= GATT_CONNECTIONS_MAX)
+		return GATT_CONNECTIONS_MAX;
+	bits = mask[i / 64] & ~0ull << i % 64;
+	for (unsigned w = i / 64; ; bits = mask[w]) {
+		if (bits)
+			return w * 64 + (unsigned)__builtin_ctzll(bits);
+		if (++w == GATT_MASK_WORDS)
+			return GATT_CONNECTIONS_MAX;
+	}
+}
 
 /* ---- bearer.c ---- */
 /* The bearer of a connection; NULL: none is open by that name. */
