@@ -193,6 +193,8 @@ $(OWNED): $O/tests/hostile/%: $O/%/main.o $O/%/program.a $(OWNED_OBJS) $$(call a
 	@echo "  LD    $@"
 	$(Q)$(CC) $(ALL_LDFLAGS) $(OWNED_WRAP:%=-Wl,--wrap=%) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(PKG_LIBS)
 
+include $(wildcard tests/simulation/build.mk)
+
 -include $(if $(wildcard $O),$(shell find $O -name '*.d'))
 
 # ---- running -------------------------------------------------------------------------------------------------

@@ -1,0 +1,160 @@
+/* tests/simulation/sim_invariants.c - what the cores know, added up.  sim_view.h is what it sees of them.
+ *
+ * For a connection that hostd and gattd both know, at any moment between two turns while all workers are there:
+ *   window in    hostd may still send + under way + gattd has not handed back + handed back, under way  = gattd's window
+ *   window out   gattd may still send + under way + hostd owes + handed back, under way + waits in tx   = hostd's window
+ * For the controller's buffers: free ones + those that each connection has = all of them. */
+#include "tests/simulation/sim_story.h"
+#include "tests/simulation/sim_view.h"
+
+enum { CHANNEL = 2 };
+static const struct arena *arena_of(enum sim_who who) { return &sim.worker[who].w->arena; }
+
+
+uint64_t sim_counter(enum sim_who who, const char *name)
+{
+	const struct core *core = sim.worker[who].program->core;
+
+	for (unsigned i = 0; core->counter_names[i]; i++)
+		if (!strcmp(core->counter_names[i], name))
+			return counters_next(arena_of(who), NULL)->at[i];
+	sim_fail(INVARIANT_arena, "no counter %s", name);
+}
+
+/* ---- windows ---- */
+struct way { uint32_t pdus, credit; };		/* octets under way of one connection, in one direction */
+
+/* What lies in the ring that `side` of the lower link produces, for a connection. */
+static struct way under_way(unsigned side, uint16_t index, uint16_t generation)
+{
+	const struct sim_link *k = &sim.link[1];
+	const uint8_t *words = (const uint8_t *)(uintptr_t)k->region[side]->words;
+	uint64_t at = k->region[!side]->head.pos, tail = k->region[side]->tail.pos, size = k->size[side];
+	struct way w = { 0 };
+
+	while (at < tail) {
+		uint64_t off = at & (size - 1), word;
+		struct record r;
+		uint32_t octets;
+
+		memcpy(&word, words + off, 8);
+		r = record_from(word, 0);
+		if (r.kind == RECORD_PAD) {
+			at += size - off;
+			continue;
+		}
+		if (r.index == index && r.generation == generation && r.kind == RECORD_L2CAP_PDU)
+			w.pdus += r.len - CHANNEL + VIEW_PDU_OVERHEAD;
+		if (r.index == index && r.generation == generation && r.kind == RECORD_CREDIT) {
+			memcpy(&octets, words + off + RECORD_HEADER, 4);
+			w.credit += octets;
+		}
+		at += record_octets(r.len);
+	}
+	return w;
+}
+
+static void judge_windows(const struct view_connection *c)
+{
+	struct way down = under_way(0, c->index, c->generation), up = under_way(1, c->index, c->generation);
+	struct view_bearer b;
+	uint32_t in, out;
+
+	if (!c->known || !view_bearer(c->index, c->generation, &b))
+		return;
+	sim_judge(INVARIANT_credits);
+	in = c->window + down.pdus + b.used_in + up.credit;
+	if (in != b.window_in)
+		sim_fail(INVARIANT_credits, "connection %u: window in is %u, adds up to %u: %u free, %u under way, %u held, %u under way back",
+		    c->index, b.window_in, in, c->window, down.pdus, b.used_in, up.credit);
+	out = b.room_out + up.pdus + c->owed + down.credit;
+	if (out > b.window_out || (c->tx_empty && out != b.window_out))
+		sim_fail(INVARIANT_credits, "connection %u: window out is %u, adds up to %u: %u free, %u under way, %u owed, %u under way back",
+		    c->index, b.window_out, out, b.room_out, up.pdus, c->owed, down.credit);
+}
+
+static void judge_buffers(void)
+{
+	struct view_buffers all = view_buffers();
+	struct view_connection c;
+	uint32_t sum = all.credits;
+
+	if (!all.up)
+		return;
+	sim_judge(INVARIANT_buffers);
+	for (unsigned i = 0; view_connection(i, &c); i++)
+		sum += c.outstanding;
+	if (sum != all.total)
+		sim_fail(INVARIANT_buffers, "%u buffers of the controller, hostd counts %u", all.total, sum);
+	if (air_counters(sim_air)->acl_overflow && !sim.credits_void)
+		sim_fail(INVARIANT_buffers, "hostd has sent more than the controller's buffers take");
+}
+
+void sim_invariants_event(void)
+{
+	struct view_connection c;
+
+	if (!sim_all_alive() || sim.link[1].lost)
+		return;
+	judge_buffers();
+	for (unsigned i = 0; view_connection(i, &c); i++)
+		judge_windows(&c);
+}
+
+/* ---- agreement ---- */
+bool sim_peer_bearer(const uint8_t peer[6], uint16_t *ret_mtu, uint8_t *ret_cccd)
+{
+	struct view_connection c;
+	struct view_bearer b;
+	bool found = false;
+
+	if (!sim_all_alive())
+		return false;
+	for (unsigned i = 0; view_connection(i, &c); i++) {
+		if (!c.open || memcmp(c.peer, peer, 6) || !view_bearer(c.index, c.generation, &b))
+			continue;
+		*ret_mtu = b.mtu;
+		*ret_cccd = b.cccd;
+		found = true;
+	}
+	return found;
+}
+
+/* ---- pools ---- */
+void sim_invariants_idle(void)
+{
+	for (unsigned i = 0; i < SIM_WORKERS; i++)
+		for (unsigned p = 0; p < ARENA_POOLS && sim.worker[i].plan.pools[p].name; p++)
+			sim.worker[i].idle[p] = arena_live(arena_of((enum sim_who)i), p);
+}
+
+static void judge_pools(enum sim_who who)
+{
+	const struct sim_worker *k = &sim.worker[who];
+
+	sim_judge(INVARIANT_pools);
+	for (unsigned p = 0; p < ARENA_POOLS && k->plan.pools[p].name; p++)
+		if (arena_live(arena_of(who), p) != k->idle[p])
+			sim_fail(INVARIANT_pools, "%s: %u objects of %s at the end, %u before the first connection", sim_who_name(who),
+			    arena_live(arena_of(who), p), k->plan.pools[p].name, k->idle[p]);
+}
+
+void sim_invariants_end(void)
+{
+	uint64_t discarded;
+	struct view_buffers all;
+
+	if (!sim_all_alive())
+		sim_fail(INVARIANT_progress, "a worker never came back");
+	all = view_buffers();
+	for (unsigned i = 0; i < SIM_WORKERS; i++)
+		judge_pools((enum sim_who)i);
+	judge_buffers();
+	if (all.credits != all.total)
+		sim_fail(INVARIANT_buffers, "nobody is connected, and %u of %u buffers are free", all.credits, all.total);
+	discarded = sim_counter(HOSTD, "window_discarded") + sim_counter(GATTD, "discarded");
+	if (story_missed() > discarded)
+		sim_fail(INVARIANT_order, "%u values were never heard, %llu are counted as discarded", story_missed(), (unsigned long long)discarded);
+	if (sim_counter(HOSTD, "window_overruns") || sim_counter(HOSTD, "gattd_overruns") || sim_counter(GATTD, "overruns"))
+		sim_fail(INVARIANT_credits, "a window was overrun");
+}

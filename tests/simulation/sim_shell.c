@@ -1,0 +1,70 @@
+/* tests/simulation/sim_shell.c - the worker's shell as it is (runtime/worker.c, its static turn included), for the simulation.
+ *
+ * Only its start is written again: recover() and attach() of runtime/worker_start.c, in the same order, without descriptors,
+ * sandbox and Ready frame.  This file is instrumented like the product, for the wait words of the rings are stored from here. */
+#include "runtime/worker.c"
+#include "shm/link.h"
+#include "tests/simulation/sim.h"
+
+int worker_open(struct worker *w, const struct program *p) { (void)w; (void)p; return -ENOSYS; }	/* worker_main is not run */
+
+static void recover(struct sim_worker *k, struct worker *w)
+{
+	int r;
+
+	w->rolled_back = arena_step_open(k->arena);
+	r = arena_open(&w->arena, &k->plan, k->arena, sim.shadow);
+	if (r == ARENA_E_BLANK)
+		arena_format(&w->arena, &k->plan, w->p->core->fill);
+	else if (r)
+		sim_fail(INVARIANT_arena, "the arena of %s cannot be opened: %d", sim_who_name(k->who), r);
+	step_open(&w->step, &w->arena, w->p->core);
+	worker_now(w);
+	step_recover(&w->step);
+	stats_flight_none(w->stats);
+	stats_add(w->stats, SHELL_recoveries, 1);
+	stats_add(w->stats, SHELL_rolled_back, w->rolled_back);
+}
+
+static void attach(struct worker *w)
+{
+	const struct positions *p = positions_next(&w->arena, NULL);
+
+	for (unsigned l = 0; l < STEP_LINKS; l++) {
+		struct worker_link *k = &w->link[l];
+		uint32_t cap;
+
+		if (!k->generation)
+			continue;
+		if (p->generation[l] != k->generation)
+			atomic_store_explicit(&w->stats->furthest[l], 0, memory_order_relaxed);
+		step_attach(&w->step, l, k->generation, k->mine.at, k->size_out, k->theirs.at, k->size_in);
+		k->want_input = true;
+		k->watch = loop_watch(w->loop, k->bell, POLLIN, LOOP_EDGE, worker_on_bell, w);
+		cap = ring_payload_max(k->size_in);
+		w->buf_cap = cap > w->buf_cap ? cap : w->buf_cap;
+		link_kick(k->peer_bell);
+		w->step.link[l].kick = false;
+	}
+	w->buf = malloc(w->buf_cap ? w->buf_cap : 1);
+}
+
+void sim_shell_start(struct sim_worker *k)
+{
+	struct worker *w = k->w;
+
+	recover(k, w);
+	attach(w);
+	if (w->p->worker_start && w->p->worker_start(w) < 0)
+		sim_fail(INVARIANT_arena, "%s cannot start its own parts", sim_who_name(k->who));
+}
+
+void sim_shell_turn(struct sim_worker *k)
+{
+	int r;
+
+	sim_os_callbacks(k);
+	r = turn(k->w);
+	if (r < 0 && r != -EINTR)
+		worker_fail(k->w, r, "the loop failed");
+}

@@ -1,0 +1,35 @@
+/* tests/simulation/sim_view_host.c - see sim_view.h. */
+#include "hostd/core/host.h"
+#include "tests/simulation/sim_view.h"
+
+_Static_assert((int)VIEW_PDU_OVERHEAD == (int)WINDOW_PDU_OVERHEAD, "as hostd counts");
+
+static struct host the_host(void)
+{
+	struct step *s = &sim.worker[HOSTD].w->step;
+
+	return (struct host){ .step = s, .arena = s->arena, .now_ns = sim.now_ns };
+}
+
+bool view_connection(unsigned i, struct view_connection *ret)
+{
+	struct host h = the_host();
+	const struct connection *c = connection_next(h.arena, NULL);
+
+	while (c && i--)
+		c = connection_next(h.arena, c);
+	if (!c)
+		return false;
+	*ret = (struct view_connection){ .index = (uint16_t)(connection_id_of(c).v >> 16), .generation = (uint16_t)connection_id_of(c).v,
+		.open = c->state == CONNECTION_OPEN, .known = gatt_knows(&h, c), .tx_empty = !fifo_len(c, tx) && !c->tx_left,
+		.window = c->window, .owed = c->owed, .outstanding = c->outstanding };
+	memcpy(ret->peer, c->peer, 6);
+	return true;
+}
+
+struct view_buffers view_buffers(void)
+{
+	struct host h = the_host();
+
+	return (struct view_buffers){ the_radio(&h)->state == HOST_UP, the_flow(&h)->credits, the_flow(&h)->total };
+}
