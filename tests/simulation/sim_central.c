@@ -313,7 +313,7 @@ void sim_centrals_run(void)
 {
 	if (sim.storm && sim.radio_faults_left && sim.next_radio_ns <= sim.now_ns) {
 		sim.radio_faults_left--;
-		sim.next_radio_ns = sim.now_ns + sim_spread(2 * SECOND);
+		sim.next_radio_ns = sim.now_ns + sim_spread(200 * MS);
 		radio_fault();
 	}
 	for (unsigned i = 0; i < count; i++) {

@@ -195,7 +195,7 @@ static void one_lie(void)
 void sim_lies_run(void)
 {
 	if (sim.lies_left && sim.storm && sim.next_lie_ns <= sim.now_ns) {
-		sim.next_lie_ns = sim.now_ns + sim_spread(500 * MS);
+		sim.next_lie_ns = sim.now_ns + sim_spread(50 * MS);
 		sim.lies_left--;
 		if (sim_operator_ready())
 			one_lie();

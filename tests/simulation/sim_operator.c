@@ -7,13 +7,14 @@
 #include "tests/simulation/sim_story.h"
 #include "wire/wire.h"
 
-enum { QUEUE = 96, BODY = 700 };
+enum { QUEUE = 96, BODY = 700, REQUESTS = 128 };
 
 struct said { uint8_t kind; uint16_t index, generation, len; uint8_t body[BODY]; bool lost; };
 struct voice {			/* one supervisor's */
 	struct said say[QUEUE];
 	unsigned first, count;
-	uint32_t asked, answered;		/* requests by number: the id */
+	uint32_t asked, answered, last_set;	/* requests by number from 1: the id */
+	struct { uint8_t verb; bool done; } request[REQUESTS];
 	bool ready;
 };
 static struct voice voice[SIM_WORKERS];
@@ -70,7 +71,7 @@ static void say_database(void)
 	for (unsigned i = 0; i < STORY_ATTRIBUTES; i++) {
 		struct story_attribute s = story_attribute(i);
 		struct config_attribute a = { .handle = s.handle, .group_end = s.end, .kind = s.kind, .properties = s.properties,
-			.permissions = GATT_READABLE | GATT_WRITEABLE, .cccd = s.cccd, .echo = s.echo, .value_max = s.max, .type_len = 2 };
+			.permissions = GATT_READABLE | GATT_WRITEABLE, .cccd = s.cccd, .echo = s.echo, .value_max = s.max ? s.max : s.len, .type_len = 2 };
 
 		a.type[0] = (uint8_t)s.type;
 		a.type[1] = (uint8_t)(s.type >> 8);
@@ -106,7 +107,8 @@ static struct wr request(uint8_t *buf, enum sim_who who, uint8_t verb)
 {
 	struct wr w = wr_into(buf, BODY);
 
-	wr_le(&w, ++voice[who].asked, 8);
+	voice[who].request[++voice[who].asked % REQUESTS].verb = verb;
+	wr_le(&w, voice[who].asked, 8);
 	wr_le(&w, who, 8);
 	wr_le(&w, verb, 1);
 	return w;
@@ -144,12 +146,17 @@ static void on_reply(enum sim_who who, struct bytes payload)
 		sim_fail(INVARIANT_replies, "%s gives a malformed reply", sim_who_name(who));
 	memcpy(&n, m.id, 8);
 	sim_judge(INVARIANT_replies);
-	if (n != v->answered + 1ull || n > v->asked)
-		sim_fail(INVARIANT_replies, "%s answers request %llu, %u is the next", sim_who_name(who), (unsigned long long)n, v->answered + 1);
+	if (!n || n > v->asked || v->request[n].done)
+		sim_fail(INVARIANT_replies, "%s answers request %llu, which is not open", sim_who_name(who), (unsigned long long)n);
+	if (v->request[n].verb == REQUEST_GATT_SET && n <= v->last_set)
+		sim_fail(INVARIANT_replies, "%s answers request %llu behind %u", sim_who_name(who), (unsigned long long)n, v->last_set);
+	v->request[n].done = true;
+	if (v->request[n].verb == REQUEST_GATT_SET)
+		v->last_set = (uint32_t)n;
 	if (m.result && !(who == TRANSPORTD && m.result == EOPNOTSUPP))
 		sim_fail(INVARIANT_replies, "%s refuses request %llu: %u", sim_who_name(who), (unsigned long long)n, m.result);
 	v->answered++;
-	sim_tell("%s answers request %u", sim_who_name(who), v->answered);
+	sim_tell("%s answers request %llu", sim_who_name(who), (unsigned long long)n);
 	sim.moved_ns = sim.now_ns;
 }
 

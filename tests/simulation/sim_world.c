@@ -98,9 +98,9 @@ static void choose(void)
 	sim.radio_faults_left = sim_chance(500) ? (unsigned)sim_below(6) : 0;
 	sim.long_absence = sim_chance(250);
 	sim.storm_end_ns = 3 * SECOND + sim_below(12 * SECOND);
-	sim.next_death_ns = sim_spread(200 * MS);
-	sim.next_lie_ns = sim_spread(SECOND);
-	sim.next_radio_ns = sim_spread(3 * SECOND);
+	sim.next_death_ns = sim_spread(50 * MS);
+	sim.next_lie_ns = sim_spread(300 * MS);
+	sim.next_radio_ns = sim_spread(SECOND);
 	sim.storm = true;
 	if (sim.plant) {		/* a planted mistake has to show by itself */
 		sim.connections = 8;
@@ -160,7 +160,7 @@ static void deaths(void)
 	if (!sim.storm || !sim.deaths_left || sim.next_death_ns > sim.now_ns)
 		return;
 	sim.deaths_left--;
-	sim.next_death_ns = sim.now_ns + sim_spread(SECOND);
+	sim.next_death_ns = sim.now_ns + sim_spread(30 * MS);
 	sim_arm(&sim.worker[sim_below(SIM_WORKERS)]);
 }
 
@@ -180,10 +180,10 @@ static void event(void)
 	sim_links_run();
 	sim_workers_run();
 	sim_tap_run();
-	sim_line_run();
 	sim_centrals_run();
 	sim_lies_run();
 	sim_operator_run();
+	sim_line_run();		/* the last: who has something to read by now is told */
 	sim_invariants_event();
 	sim.totals->events++;
 }
