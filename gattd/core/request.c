@@ -141,10 +141,8 @@ static bool set_try(struct gatt *g, const struct request_gatt_set *m, struct kep
 		k->handle = s.target->handle;
 		k->same_type = s.same_type;
 		k->told = told;
-		if (told) {
-			change_note(g, change.target);
-			change_tell(g);
-		}
+		change_note(g, change.target);		/* also if nobody has room: who is stalled has missed it, counted */
+		change_tell(g);
 	}
 	k->waiting = 0;
 	reply_kept(g, k);
