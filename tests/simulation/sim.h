@@ -137,6 +137,7 @@ struct tap { uint64_t at[2]; uint32_t generation; };
 struct sim {
 	uint64_t seed, random, now_ns;
 	bool verbose, failed, over, shadow, storm;
+	bool ready;				/* the pipeline was up, and the pools were counted */
 	int plant;				/* enum sim_plant; 0: none */
 	uint64_t digest;
 	uint8_t *base, *top, *end;		/* the shared block: what is used, and all of it */

@@ -294,7 +294,7 @@ static void turn(struct central *c)
 	switch (c->state) {
 	case CENTRAL_OFF: bring_up(c); break;
 	case CENTRAL_IDLE:
-		if (sim_operator_ready())
+		if (sim.ready)
 			connect_now(c);
 		else
 			look(c, 10 * MS);

@@ -99,6 +99,13 @@ void sim_invariants_event(void)
 	judge_buffers();
 	for (unsigned i = 0; view_connection(i, &c); i++)
 		judge_windows(&c);
+	if (sim.verbose)
+		for (unsigned i = 0; view_connection(i, &c); i++) {
+			struct view_bearer b;
+
+			if (view_bearer(c.index, c.generation, &b) && (b.rx || b.due))
+				sim_tell("bearer %u: rx %u, due %u, ready %u, held %u", c.index, b.rx, b.due, b.ready, b.held);
+		}
 }
 
 /* ---- agreement ---- */
@@ -106,7 +113,7 @@ bool sim_peer_bearer(const uint8_t peer[6], uint16_t *ret_mtu, uint8_t *ret_cccd
 {
 	struct view_connection c;
 	struct view_bearer b;
-	bool found = false;
+	unsigned found = 0;
 
 	if (!sim_all_alive())
 		return false;
@@ -115,9 +122,9 @@ bool sim_peer_bearer(const uint8_t peer[6], uint16_t *ret_mtu, uint8_t *ret_cccd
 			continue;
 		*ret_mtu = b.mtu;
 		*ret_cccd = b.cccd;
-		found = true;
+		found++;
 	}
-	return found;
+	return found == 1;		/* a former one of the same peer may not have been missed yet */
 }
 
 /* ---- pools ---- */
@@ -126,6 +133,17 @@ void sim_invariants_idle(void)
 	for (unsigned i = 0; i < SIM_WORKERS; i++)
 		for (unsigned p = 0; p < ARENA_POOLS && sim.worker[i].plan.pools[p].name; p++)
 			sim.worker[i].idle[p] = arena_live(arena_of((enum sim_who)i), p);
+}
+
+/* For a person. */
+static void tell_counters(enum sim_who who)
+{
+	const struct core *core = sim.worker[who].program->core;
+
+	for (unsigned i = 0; sim.verbose && core->counter_names[i]; i++)
+		if (counters_next(arena_of(who), NULL)->at[i])
+			sim_tell("%s counts %s: %llu", sim_who_name(who), core->counter_names[i],
+			    (unsigned long long)counters_next(arena_of(who), NULL)->at[i]);
 }
 
 static void judge_pools(enum sim_who who)
@@ -147,6 +165,8 @@ void sim_invariants_end(void)
 	if (!sim_all_alive())
 		sim_fail(INVARIANT_progress, "a worker never came back");
 	all = view_buffers();
+	for (unsigned i = 0; i < SIM_WORKERS; i++)
+		tell_counters((enum sim_who)i);
 	for (unsigned i = 0; i < SIM_WORKERS; i++)
 		judge_pools((enum sim_who)i);
 	judge_buffers();

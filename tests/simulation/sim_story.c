@@ -168,7 +168,7 @@ static void judge_agreement(const struct central *c)
 	uint8_t cccd = 0;
 	uint16_t mtu;
 
-	if (c->void_ || !sim_peer_bearer(c->address, &mtu, &cccd))
+	if (c->void_ || !s->answered || !sim_peer_bearer(c->address, &mtu, &cccd))
 		return;
 	sim_judge(INVARIANT_mtu);
 	sim_judge(INVARIANT_cccd);

@@ -8,7 +8,7 @@ enum {
 	STORY_ATTRIBUTES = 28, STORY_VALUE_MAX = 512, STORY_OPERATOR = 0xEE,
 	STORY_ECHO_IN = 0x12, STORY_ECHO = 0x15, STORY_ECHO_CCCD = 0x16, STORY_TOLD = 0x19, STORY_TOLD_CCCD = 0x1A,
 	STORY_OWN = 0x1C,			/* + 2 i: the value that central i alone writes and reads */
-	STORY_OWN_MAX = 100, STORY_OPS = 10, STORY_PDU_MAX = 600,
+	STORY_OWN_MAX = 100, STORY_OPS = 10, STORY_LIVES = 4, STORY_PDU_MAX = 600,
 };
 struct story_attribute {
 	uint16_t handle, end, type, max, echo;
@@ -23,13 +23,13 @@ uint32_t sim_operator_sets(void);
 enum story_op { OP_MTU, OP_DISCOVER, OP_SUBSCRIBE, OP_UNSUBSCRIBE, OP_COMMANDS, OP_REQUESTS, OP_OWN, OP_PREPARED, OP_BAD, OP_LISTEN,
 	OP_DRAIN, OP_KINDS };
 
-struct heard { bool any; uint8_t life; uint32_t n; };		/* the last value of one source */
+struct heard { bool any; uint32_t n; };		/* the last value of one source, in one of its lives */
 struct story {
 	enum story_op op[STORY_OPS];
 	unsigned ops, at;			/* which is under way */
 	unsigned part, parts;			/* of this one */
 	bool silent;				/* does not confirm indications */
-	bool asked;				/* a request is out */
+	bool asked, answered;			/* a request is out; one was answered, so the server knows us */
 	unsigned confirm;			/* indications that wait for their confirmation */
 	uint8_t request[STORY_PDU_MAX];
 	uint32_t request_len;
@@ -39,7 +39,7 @@ struct story {
 	uint8_t wanted_bits[2];
 	uint32_t sent, echoed;			/* own values: written, heard back (the next one) */
 	bool echo_from_start;			/* subscribed before the first was written */
-	struct heard heard[SIM_CENTRALS], told;
+	struct heard heard[SIM_CENTRALS][STORY_LIVES], told;
 	uint8_t own[STORY_OWN_MAX];
 	uint32_t own_len, prepared;
 	uint8_t draft[STORY_OWN_MAX];

@@ -224,6 +224,7 @@ void story_on_answer(struct central *c, const uint8_t *p, uint32_t n)
 	if (!s->asked)
 		wrong(c, "an answer to nothing", p, n);
 	s->asked = false;
+	s->answered = true;
 	switch (s->op[s->at]) {
 	case OP_MTU: why = on_mtu(s, p, n); break;
 	case OP_DISCOVER: why = s->part == 0 ? on_services(s, p, n) : s->part == 1 ? on_types(s, p, n) : on_declarations(s, p, n); break;
@@ -242,23 +243,20 @@ void story_on_answer(struct central *c, const uint8_t *p, uint32_t n)
 }
 
 /* ---- notifications and indications ---- */
-static void judge_next(struct central *c, struct heard *h, uint8_t life, uint32_t n, const uint8_t *at, uint32_t len)
+static void judge_next(struct central *c, struct heard *h, uint32_t n, const uint8_t *at, uint32_t len)
 {
-	if (h->any && h->life == life) {
-		if (n <= h->n)
-			wrong(c, "a value twice, or out of order", at, len);
+	if (h->any && n <= h->n)
+		wrong(c, "a value twice, or out of order", at, len);
+	if (h->any)
 		story_count_missing(n - h->n - 1);
-	} else if (h->any && (uint8_t)(life - h->life) > 128) {
-		wrong(c, "a value of a former life", at, len);
-	}
-	*h = (struct heard){ true, life, n };
+	*h = (struct heard){ true, n };
 }
 
-static void judge_own(struct central *c, uint8_t life, uint32_t n, const uint8_t *at, uint32_t len)
+static void judge_own(struct central *c, uint32_t n, const uint8_t *at, uint32_t len)
 {
 	struct story *s = &c->story;
 
-	if (life != c->lives || n >= s->sent || n < s->echoed)
+	if (n >= s->sent || n < s->echoed)
 		wrong(c, "an echo of what was not sent, or twice", at, len);
 	if (s->echo_from_start)
 		story_count_missing(n - s->echoed);
@@ -284,11 +282,12 @@ void story_on_value(struct central *c, uint16_t handle, const uint8_t *at, uint3
 	if (handle == STORY_TOLD && at[0] == STORY_OPERATOR) {
 		if (number >= sim_operator_sets())
 			wrong(c, "a value that nobody has set", at, n);
-		judge_next(c, &s->told, 0, number, at, n);
-	} else if (handle == STORY_ECHO && at[0] == c->number) {
-		judge_own(c, at[1], number, at, n);
-	} else if (handle == STORY_ECHO && at[0] < SIM_CENTRALS) {
-		judge_next(c, &s->heard[at[0]], at[1], number, at, n);
+		judge_next(c, &s->told, number, at, n);
+	} else if (handle == STORY_ECHO && at[0] == c->number && at[1] == c->lives) {
+		judge_own(c, number, at, n);
+	} else if (handle == STORY_ECHO && at[0] < SIM_CENTRALS && at[1] < STORY_LIVES) {
+		/* Of a connection that its central has lost already, too: what it wrote may still be on its way. */
+		judge_next(c, &s->heard[at[0]][at[1]], number, at, n);
 	} else {
 		wrong(c, "a value from nobody", at, n);
 	}

@@ -7,10 +7,11 @@
  * What one turn gives may be older than what the same turn has taken last, so an end counts from the next event on. */
 #include "tests/simulation/sim.h"
 
-enum { NAMES = 64, ENDS = 4096, FORMERS = 2 };
+enum { NAMES = 64, ENDS = 4096, FORMERS = 16 };
 
 struct end { uint64_t position; uint16_t name, generation; };
-struct name { uint16_t generation[FORMERS]; bool told[FORMERS], gone[FORMERS]; uint64_t gone_at[FORMERS]; };
+struct life { uint64_t gone_at; uint16_t generation; bool told, gone; };
+struct name { struct life life[FORMERS]; };		/* the last first */
 struct tapped {				/* one link */
 	uint64_t produced[2];		/* by the upper, by the lower side: looked at so far */
 	struct name name[NAMES];	/* by connection index, by the low bits of a handle */
@@ -23,16 +24,14 @@ static uint64_t look;			/* number of this look */
 void sim_tap_open(void) { memset(tapped, 0, sizeof tapped); }
 void sim_tap_renewed(unsigned link) { memset(&tapped[link], 0, sizeof tapped[link]); }
 
-/* The entry of that name and generation; NULL: it was never told of. */
-static struct name *known(struct tapped *t, uint16_t name, uint16_t generation, unsigned *ret_which)
+/* The connection of that name and generation; NULL: nobody was told of it. */
+static struct life *known(struct tapped *t, uint16_t name, uint16_t generation)
 {
 	struct name *n = &t->name[name % NAMES];
 
 	for (unsigned i = 0; i < FORMERS; i++)
-		if (n->told[i] && n->generation[i] == generation) {
-			*ret_which = i;
-			return n;
-		}
+		if (n->life[i].told && n->life[i].generation == generation)
+			return &n->life[i];
 	return NULL;
 }
 
@@ -40,14 +39,8 @@ static void tell_connected(struct tapped *t, uint16_t name, uint16_t generation)
 {
 	struct name *n = &t->name[name % NAMES];
 
-	n->generation[1] = n->generation[0];
-	n->told[1] = n->told[0];
-	n->gone[1] = n->gone[0];
-	n->gone_at[1] = n->gone_at[0];
-	n->generation[0] = generation;
-	n->told[0] = true;
-	n->gone[0] = false;
-	n->gone_at[0] = NEVER;
+	memmove(n->life + 1, n->life, sizeof n->life - sizeof n->life[0]);
+	n->life[0] = (struct life){ .generation = generation, .told = true, .gone_at = NEVER };
 }
 
 static void tell_gone(struct tapped *t, uint64_t position, uint16_t name, uint16_t generation)
@@ -62,11 +55,10 @@ static void taken(struct tapped *t, uint64_t head)
 {
 	while (t->count && t->end[t->first].position < head) {
 		struct end *e = &t->end[t->first];
-		unsigned i;
-		struct name *n = known(t, e->name, e->generation, &i);
+		struct life *n = known(t, e->name, e->generation);
 
 		if (n)
-			n->gone_at[i] = look;
+			n->gone_at = look;
 		t->first = (t->first + 1) % ENDS;
 		t->count--;
 	}
@@ -74,16 +66,14 @@ static void taken(struct tapped *t, uint64_t head)
 
 static bool may_speak(struct tapped *t, uint16_t name, uint16_t generation)
 {
-	unsigned i;
-	const struct name *n = known(t, name, generation, &i);
+	const struct life *n = known(t, name, generation);
 
-	return n && n->gone_at[i] >= look;
+	return n && n->gone_at >= look;
 }
 
 static void down(struct tapped *t, uint64_t at, const struct record *r)
 {
-	unsigned i;
-	struct name *n = known(t, r->index, r->generation, &i);
+	struct life *n = known(t, r->index, r->generation);
 
 	sim_judge(INVARIANT_dead);
 	if (r->kind == RECORD_CONNECTED) {
@@ -92,10 +82,10 @@ static void down(struct tapped *t, uint64_t at, const struct record *r)
 		tell_connected(t, r->index, r->generation);
 		return;
 	}
-	if (!n || n->gone[i])
+	if (!n || n->gone)
 		sim_fail(INVARIANT_dead, "hostd gives gattd a record of kind 0x%02X of connection %u.%u, which is not there", r->kind, r->index, r->generation);
 	if (r->kind == RECORD_DISCONNECTED) {
-		n->gone[i] = true;
+		n->gone = true;
 		tell_gone(t, at, r->index, r->generation);
 	}
 }
@@ -111,8 +101,7 @@ static uint16_t le16(const uint8_t *p) { return (uint16_t)(p[0] | p[1] << 8); }
 
 static void from_controller(struct tapped *t, uint64_t at, const struct record *r, const uint8_t *p)
 {
-	unsigned i;
-	struct name *n;
+	struct life *n;
 
 	if (r->kind != RECORD_HCI_EVENT || r->len < 6)
 		return;
@@ -120,9 +109,9 @@ static void from_controller(struct tapped *t, uint64_t at, const struct record *
 		tell_connected(t, le16(p + 4), le16(p + 4));
 	if (p[0] != 0x05 || p[2])
 		return;
-	n = known(t, le16(p + 3), le16(p + 3), &i);
-	if (n && !n->gone[i]) {
-		n->gone[i] = true;
+	n = known(t, le16(p + 3), le16(p + 3));
+	if (n && !n->gone) {
+		n->gone = true;
 		tell_gone(t, at, le16(p + 3), le16(p + 3));
 	}
 }
@@ -145,6 +134,8 @@ static void carried(unsigned link, unsigned side, uint64_t at, const struct reco
 	struct tapped *t = &tapped[link];
 
 	sim_digest(p, r->len);
+	if (r->index || r->generation)
+		sim_tell("link %u, side %u: record 0x%02X of %u.%u, %u octets", link, side, r->kind, r->index, r->generation, r->len);
 	if (link && !side)
 		down(t, at, r);
 	else if (link)

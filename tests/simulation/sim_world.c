@@ -190,7 +190,6 @@ static void event(void)
 
 static void run_world(void)
 {
-	bool idle_seen = false;
 	uint64_t over_ns = NEVER;
 
 	for (unsigned n = 0; ; n++) {
@@ -209,8 +208,8 @@ static void run_world(void)
 			sim_fail(INVARIANT_progress, "everybody sleeps, and there is work");
 		sim.now_ns = max64(next, sim.now_ns);
 		event();
-		if (!idle_seen && sim_operator_ready() && sim_all_alive()) {
-			idle_seen = true;
+		if (!sim.ready && sim_operator_ready() && sim_all_alive()) {
+			sim.ready = true;
 			sim_invariants_idle();
 		}
 		if (sim.now_ns - sim.moved_ns > STILL_S * SECOND && !sim.over)
