@@ -81,7 +81,7 @@ enum sim_invariant {
 };
 
 enum {
-	SIM_CENTRALS = 8, KINDS = 256, KIND_BETWEEN = 0, KIND_ACT = 0xFE, KIND_START = 0xFD, KIND_LINE = 0xFC,
+	SIM_CENTRALS = 8, KINDS = 256, KIND_BETWEEN = 0, KIND_ACT = 0xFE, KIND_START = 0xFD, KIND_LINE = 0xFC, KIND_ANY = 0x100,
 	PRIVATE_OCTETS = 4 << 20, SOCKET_OCTETS = 1 << 16, PIPE_OCTETS = 1 << 16, CENTRAL_QUEUE = 1 << 14,
 };
 static inline uint32_t min32(uint32_t a, uint32_t b) { return a < b ? a : b; }
@@ -125,6 +125,7 @@ struct sim_worker {
 	uint32_t heap_used;
 	/* Death: at the `left`-th store into `target` from now on. */
 	enum sim_place target;
+	unsigned aim;				/* only with a record of this kind in its hands; KIND_ANY: whatever */
 	uint32_t left;
 	uint64_t armed_until_ns;
 	uint32_t idle[ARENA_POOLS];		/* objects in each pool before the first connection */
@@ -185,6 +186,8 @@ bool sim_run_seed(uint64_t seed, int plant, bool verbose, size_t shift);
 
 /* ---- sim_death.c ---- */
 void sim_arm(struct sim_worker *k);
+/* What comes seldom is on its way to it: it may die of it. */
+void sim_arm_kind(struct sim_worker *k, uint8_t kind);
 void sim_point_call(void);			/* a system call of a worker: a death before it */
 /* sim_heap: private memory of the running worker. */
 void *sim_heap(size_t n);

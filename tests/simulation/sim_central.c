@@ -47,7 +47,7 @@ void sim_centrals_open(void)
 	count = 1 + (unsigned)sim_below(6);
 	for (unsigned i = 0; i < count; i++) {
 		centrals[i].number = i;
-		centrals[i].lives_most = 1 + (unsigned)sim_below(3);
+		centrals[i].lives_most = 1 + (unsigned)sim_below(4);
 		on_air(&centrals[i]);
 	}
 }

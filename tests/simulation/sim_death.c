@@ -78,6 +78,8 @@ static bool point(const void *at)
 		return false;
 	if (k->target != PLACE_ANY && place_of(k, at) != k->target)
 		return false;
+	if (k->aim != KIND_ANY && kind_in_flight(k) != k->aim)
+		return false;
 	return --k->left == 0;
 }
 
@@ -91,7 +93,7 @@ void sim_point_call(void)
 {
 	struct sim_worker *k = sim.running;
 
-	if (!k || (k->target != PLACE_ANY && k->target != PLACE_call) || --k->left)
+	if (!k || (k->target != PLACE_ANY && k->target != PLACE_call) || (k->aim != KIND_ANY && kind_in_flight(k) != k->aim) || --k->left)
 		return;
 	die(k, PLACE_call);
 }
@@ -191,18 +193,40 @@ void __wrap_free(void *p)
 		__real_free(p);
 }
 
-/* A death that is likely everywhere: anywhere among the next stores, or at a place of its own. */
+/* A death that is likely everywhere: anywhere among the next stores, or at a place of its own, or with a record of a kind. */
 void sim_arm(struct sim_worker *k)
 {
 	static const enum sim_place rare[] = { PLACE_log, PLACE_word, PLACE_state, PLACE_tail, PLACE_head, PLACE_wait, PLACE_data, PLACE_stats, PLACE_call };
 
-	if (sim_chance(400)) {
+	static const uint8_t kinds[] = { KIND_BETWEEN, KIND_ACT, KIND_START, KIND_LINE, RECORD_HCI_COMMAND, RECORD_HCI_ACL, RECORD_HCI_EVENT,
+		RECORD_TRANSPORT_STATE, RECORD_CONNECTED, RECORD_DISCONNECTED, RECORD_L2CAP_PDU, RECORD_CREDIT, RECORD_DISCONNECT, RECORD_CONFIG,
+		RECORD_REQUEST, RECORD_NEIGHBOUR_LOST };
+
+	k->aim = KIND_ANY;
+	k->armed_until_ns = sim.now_ns + SECOND;
+	switch (sim_below(3)) {
+	case 0:
 		k->target = PLACE_ANY;
 		k->left = (uint32_t)sim_spread(3000);
-	} else {
+		break;
+	case 1:
+		k->target = PLACE_ANY;
+		k->left = (uint32_t)sim_spread(40);
+		k->aim = kinds[sim_below(ARRAY_LEN(kinds))];
+		break;
+	default:
 		k->target = rare[sim_below(ARRAY_LEN(rare))];
 		k->left = (uint32_t)sim_spread(k->target == PLACE_state || k->target == PLACE_log ? 200 : 30);
 	}
+}
+
+void sim_arm_kind(struct sim_worker *k, uint8_t kind)
+{
+	if (sim.plant || !sim_chance(600))
+		return;
+	k->target = PLACE_ANY;
+	k->left = (uint32_t)sim_spread(20);
+	k->aim = kind;
 	k->armed_until_ns = sim.now_ns + SECOND;
 }
 

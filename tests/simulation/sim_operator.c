@@ -169,6 +169,10 @@ static void on_notice(enum sim_who who, struct bytes payload)
 	sim_tell("%s notes %u: %.*s", sim_who_name(who), m.what, (int)m.detail.len, (const char *)m.detail.at);
 	if (m.what == NOTICE_READY)
 		voice[who].ready = true;
+	if (m.what == NOTICE_FAILED && who == HOSTD && !sim.worker[TRANSPORTD].alive) {
+		voice[HOSTD].ready = false;		/* it is back with the link of a new generation */
+		return;
+	}
 	if (m.what == NOTICE_FAILED)
 		sim_fail(INVARIANT_progress, "%s fails: %.*s", sim_who_name(who), (int)m.detail.len, (const char *)m.detail.at);
 }
@@ -209,6 +213,8 @@ static void speak(enum sim_who who)
 		ring_push(out, (struct record){ .len = s->len, .kind = s->kind, .index = s->index, .generation = s->generation, .time_ns = sim.now_ns });
 		v->first = (v->first + 1) % QUEUE;
 		v->count--;
+		if (s->lost)
+			sim_arm_kind(&sim.worker[who], RECORD_NEIGHBOUR_LOST);
 		if (s->lost)
 			sim_link_lost_told(s->index == LINK_DOWN ? who : who - 1);
 	}

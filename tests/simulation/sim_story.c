@@ -79,7 +79,7 @@ void story_begin(struct central *c)
 		s->op[s->ops++] = OP_DISCOVER;
 	if (sim_chance(800))
 		s->op[s->ops++] = OP_SUBSCRIBE;
-	for (unsigned n = 1 + (unsigned)sim_below(5); n--; )
+	for (unsigned n = 2 + (unsigned)sim_below(5); n--; )
 		s->op[s->ops++] = chosen();
 	s->op[s->ops++] = OP_DRAIN;
 	s->silent = sim_chance(20);
@@ -151,6 +151,10 @@ static void drain(struct central *c)
 {
 	struct story *s = &c->story;
 
+	if (s->silent && c->excused) {		/* it waits for its end: 30 s after the indication */
+		c->next_ns = NEVER;
+		return;
+	}
 	if (echoes_due(s) && sim.now_ns - c->heard_ns < 30 * SECOND) {
 		c->next_ns = c->heard_ns + 30 * SECOND;
 		return;

@@ -8,7 +8,7 @@ enum {
 	STORY_ATTRIBUTES = 28, STORY_VALUE_MAX = 512, STORY_OPERATOR = 0xEE,
 	STORY_ECHO_IN = 0x12, STORY_ECHO = 0x15, STORY_ECHO_CCCD = 0x16, STORY_TOLD = 0x19, STORY_TOLD_CCCD = 0x1A,
 	STORY_OWN = 0x1C,			/* + 2 i: the value that central i alone writes and reads */
-	STORY_OWN_MAX = 100, STORY_OPS = 10, STORY_LIVES = 4, STORY_PDU_MAX = 600,
+	STORY_OWN_MAX = 100, STORY_OPS = 10, STORY_LIVES = 6, STORY_PDU_MAX = 600,
 };
 struct story_attribute {
 	uint16_t handle, end, type, max, echo;

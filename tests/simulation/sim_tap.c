@@ -93,6 +93,8 @@ static void down(struct tapped *t, uint64_t at, const struct record *r)
 static void up(struct tapped *t, const struct record *r)
 {
 	sim_judge(INVARIANT_dead);
+	if (r->kind == RECORD_DISCONNECT)
+		sim_arm_kind(&sim.worker[HOSTD], r->kind);
 	if (!may_speak(t, r->index, r->generation))
 		sim_fail(INVARIANT_dead, "gattd gives hostd a record of kind 0x%02X of connection %u.%u, which is not there", r->kind, r->index, r->generation);
 }
@@ -103,6 +105,8 @@ static void from_controller(struct tapped *t, uint64_t at, const struct record *
 {
 	struct life *n;
 
+	if (r->kind == RECORD_TRANSPORT_STATE)
+		sim_arm_kind(&sim.worker[HOSTD], r->kind);
 	if (r->kind != RECORD_HCI_EVENT || r->len < 6)
 		return;
 	if (p[0] == 0x3E && p[2] == 0x01 && r->len >= 21 && !p[3])

@@ -149,9 +149,12 @@ static void worker_new(struct sim_worker *k)
 
 void sim_worker_ended(struct sim_worker *k)
 {
-	static const struct { unsigned permille; uint64_t most; } delays[] = {
-		{ 700, 5 * MS }, { 930, 500 * MS }, { 990, 5 * SECOND }, { 1000, 14 * SECOND },
-	};
+	/* hostd gives the controller 2 s for an answer, and does not know that transportd is away: shorter than that, or so long that
+	 * the link is given up. */
+	static const struct delay { unsigned permille; uint64_t most; } any[] = {
+		{ 700, 5 * MS }, { 930, 500 * MS }, { 980, 5 * SECOND }, { 1000, 14 * SECOND },
+	}, line[] = { { 700, 5 * MS }, { 900, 50 * MS }, { 980, 300 * MS }, { 1000, 14 * SECOND } };
+	const struct delay *delays = k->who == TRANSPORTD ? line : any;
 	unsigned dice = (unsigned)sim_below(1000), i = 0;
 
 	while (dice >= delays[i].permille)
@@ -285,12 +288,6 @@ static void give_up(unsigned l)
 	sim_tell("link %u is given up", l);
 	sim_operator_tell_lost((enum sim_who)l, LINK_DOWN, k->generation);
 	sim_operator_tell_lost((enum sim_who)(l + 1), LINK_UP, k->generation);
-	for (unsigned who = l; who < l + 2; who++)	/* it may die of the news */
-		if (sim.storm && sim_chance(400)) {
-			sim.worker[who].target = PLACE_ANY;
-			sim.worker[who].left = (uint32_t)sim_spread(60);
-			sim.worker[who].armed_until_ns = sim.now_ns + SECOND;
-		}
 }
 
 void sim_links_run(void)

@@ -93,10 +93,10 @@ static void choose(void)
 	sim.late_kick_permille = sim_chance(300) ? 20 : 0;
 	sim.stall_permille = sim_chance(300) ? 3 : 0;
 	sim.short_permille = sim_chance(300) ? 100 : 0;
-	sim.deaths_left = (unsigned)sim_spread(40);
+	sim.deaths_left = (unsigned)sim_below(60);
 	sim.lies_left = sim_chance(400) ? (unsigned)sim_below(12) : 0;
 	sim.radio_faults_left = sim_chance(500) ? (unsigned)sim_below(6) : 0;
-	sim.long_absence = sim_chance(250);
+	sim.long_absence = sim_chance(400);
 	sim.storm_end_ns = 3 * SECOND + sim_below(12 * SECOND);
 	sim.next_death_ns = sim_spread(50 * MS);
 	sim.next_lie_ns = sim_spread(300 * MS);
@@ -160,7 +160,7 @@ static void deaths(void)
 	if (!sim.storm || !sim.deaths_left || sim.next_death_ns > sim.now_ns)
 		return;
 	sim.deaths_left--;
-	sim.next_death_ns = sim.now_ns + sim_spread(30 * MS);
+	sim.next_death_ns = sim.now_ns + sim_spread(10 * MS);
 	sim_arm(&sim.worker[sim_below(SIM_WORKERS)]);
 }
 
