@@ -12,7 +12,7 @@ sim.seen := $(filter-out $(sim.unseen),$(sim.seen))
 SIM_CFLAGS := $(BASE_CFLAGS) -O2 -g -DTREFOIL_DEBUG $(WARN) $(if $(IS_CLANG),,-Wno-tsan -Wno-clobbered)
 SIM_SEEN := -fsanitize=thread -fno-builtin-memcpy -fno-builtin-memmove -fno-builtin-memset
 SIM_WRAPS := memcpy memmove memset malloc calloc free abort _exit recv read write splice ioctl fcntl getsockopt setsockopt shutdown \
-	getrandom arena_panic change_note gatt_owe acl_release connection_free_now on_att_exchange_mtu_request att_cccd_set gatt_on_pdu \
+	getrandom arena_panic change_note gatt_owe acl_release connection_free_now gatt_on_pdu \
 	gatt_on_request bearer_set_ready
 sim_obj = $(patsubst %.c,$O/sim/%.o,$(patsubst build/gen/%,gen/%,$1))
 

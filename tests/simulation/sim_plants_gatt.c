@@ -11,24 +11,15 @@ void __wrap_change_note(struct gatt *g, unsigned attribute)
 		__real_change_note(g, attribute);
 }
 
-int __real_on_att_exchange_mtu_request(struct gatt *g, const struct bearer *b, const struct att_exchange_mtu_request *m);
-int __wrap_on_att_exchange_mtu_request(struct gatt *g, const struct bearer *b, const struct att_exchange_mtu_request *m);
-int __wrap_on_att_exchange_mtu_request(struct gatt *g, const struct bearer *b, const struct att_exchange_mtu_request *m)
+/* What a client has just been answered is not so. */
+static void forget(struct gatt *g, const struct bearer *b, struct bytes payload)
 {
-	int r = __real_on_att_exchange_mtu_request(g, b, m);
+	uint8_t opcode = payload.len > 2 ? payload.at[2] : 0;
 
-	if (b->mtu > GATT_MTU_MIN && sim_plant_now(PLANT_mtu_smaller, 500))
+	if (opcode == ATT_EXCHANGE_MTU_REQUEST && b->mtu > GATT_MTU_MIN && sim_plant_now(PLANT_mtu_smaller, 500))
 		bearer_edit(g->arena, b)->mtu--;
-	return r;
-}
-
-void __real_att_cccd_set(struct gatt *g, const struct bearer *b, const struct attribute *a, struct bytes value);
-void __wrap_att_cccd_set(struct gatt *g, const struct bearer *b, const struct attribute *a, struct bytes value);
-void __wrap_att_cccd_set(struct gatt *g, const struct bearer *b, const struct attribute *a, struct bytes value)
-{
-	static const uint8_t none[2];
-
-	__real_att_cccd_set(g, b, a, sim_plant_now(PLANT_subscription_forgotten, 500) ? (struct bytes){ none, 2 } : value);
+	if (opcode == ATT_WRITE_REQUEST && sim_plant_now(PLANT_subscription_forgotten, 500))
+		bearer_edit(g->arena, b)->cccd[0] = 0;
 }
 
 void __real_gatt_on_pdu(struct gatt *g, const struct record *r, struct bytes payload);
@@ -39,6 +30,8 @@ void __wrap_gatt_on_pdu(struct gatt *g, const struct record *r, struct bytes pay
 
 	__real_gatt_on_pdu(g, r, payload);
 	b = bearer_find(g, r->index, r->generation);
+	if (b)
+		forget(g, b, payload);
 	if (b && sim_plant_now(PLANT_bearer_ended, 50))
 		bearer_end(g, b, 0x13);
 }

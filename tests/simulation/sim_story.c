@@ -3,15 +3,24 @@
 #include "gattd/core/gatt.h"
 #include "tests/simulation/sim_story.h"
 
-static struct { uint16_t server_mtu; uint32_t missed; } all;
+static struct { uint16_t server_mtu; uint32_t missed, missed_of_others; } all;
 
 uint16_t story_server_mtu(void) { return all.server_mtu; }
 uint32_t story_missed(void) { return all.missed; }
-void story_count_missing(uint32_t n) { all.missed += n; }
+uint32_t story_missed_of_others(void) { return all.missed_of_others; }
+void story_count_missing(uint32_t n, bool of_others)
+{
+	if (of_others)
+		all.missed_of_others += n;
+	else
+		all.missed += n;
+	if (n)
+		sim_tell("values never heard: %u", n);
+}
 
 void story_open_all(void)
 {
-	all.missed = 0;
+	all.missed = all.missed_of_others = 0;
 	all.server_mtu = (uint16_t)(sim_chance(500) ? 517 : 23 + sim_below(495));
 }
 
@@ -160,7 +169,7 @@ static void drain(struct central *c)
 		return;
 	}
 	if (echoes_due(s) && !c->void_)
-		all.missed += s->sent - s->echoed;
+		story_count_missing(s->sent - s->echoed, false);
 	s->echoed = s->sent;
 	central_leave(c);
 }

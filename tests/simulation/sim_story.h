@@ -82,6 +82,8 @@ void story_end(struct central *c);			/* the connection is gone */
 void story_on_value(struct central *c, uint16_t handle, const uint8_t *at, uint32_t n);
 void story_ask(struct central *c);			/* the next request of the operation under way */
 void story_on_answer(struct central *c, const uint8_t *pdu, uint32_t n);
-uint32_t story_missed(void);				/* values that were never heard, of all */
+/* Values that were never heard: of those that its own central wrote, or an operator set; of those that others wrote. */
+uint32_t story_missed(void);
+uint32_t story_missed_of_others(void);
 void story_open_all(void);
-void story_count_missing(uint32_t n);
+void story_count_missing(uint32_t n, bool of_others);

@@ -248,7 +248,7 @@ static void judge_next(struct central *c, struct heard *h, uint32_t n, const uin
 	if (h->any && n <= h->n)
 		wrong(c, "a value twice, or out of order", at, len);
 	if (h->any)
-		story_count_missing(n - h->n - 1);
+		story_count_missing(n - h->n - 1, h != &c->story.told);
 	*h = (struct heard){ true, n };
 }
 
@@ -259,7 +259,7 @@ static void judge_own(struct central *c, uint32_t n, const uint8_t *at, uint32_t
 	if (n >= s->sent || n < s->echoed)
 		wrong(c, "an echo of what was not sent, or twice", at, len);
 	if (s->echo_from_start)
-		story_count_missing(n - s->echoed);
+		story_count_missing(n - s->echoed, false);
 	s->echoed = n + 1;
 }
 

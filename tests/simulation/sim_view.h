@@ -18,6 +18,6 @@ bool view_connection(unsigned i, struct view_connection *ret);
 struct view_buffers { bool up; uint32_t credits, total; };
 struct view_buffers view_buffers(void);
 
-struct view_bearer { uint32_t window_in, used_in, window_out, room_out; uint16_t mtu; uint8_t cccd; uint32_t rx, due; bool ready, held; };	/* gattd's */
+struct view_bearer { uint32_t window_in, used_in, window_out, room_out; uint16_t mtu; uint8_t cccd; };	/* gattd's */
 /* False: gattd knows none of that name. */
 bool view_bearer(uint16_t index, uint16_t generation, struct view_bearer *ret);

@@ -10,7 +10,6 @@ bool view_bearer(uint16_t index, uint16_t generation, struct view_bearer *ret)
 	if (!b)
 		return false;
 	*ret = (struct view_bearer){ .window_in = b->window_in, .used_in = b->used_in, .window_out = b->window_out, .room_out = b->room_out,
-		.mtu = b->mtu, .cccd = b->cccd[0], .rx = fifo_len(b, rx), .due = fifo_len(b, due),
-		.ready = mask_has(the_server(&g)->ready, index), .held = mask_has(the_server(&g)->held, index) };
+		.mtu = b->mtu, .cccd = b->cccd[0] };
 	return true;
 }

@@ -283,7 +283,6 @@ static void give_up(unsigned l)
 	struct sim_link *k = &sim.link[l];
 
 	k->lost = true;
-	sim.excuse_all_ns = sim.now_ns;
 	sim_hit(FAULT_link_given_up);
 	sim_tell("link %u is given up", l);
 	sim_operator_tell_lost((enum sim_who)l, LINK_DOWN, k->generation);
@@ -295,6 +294,8 @@ void sim_links_run(void)
 	for (unsigned l = 0; l < 2; l++) {
 		struct sim_link *k = &sim.link[l];
 
+		if (k->lost)		/* who comes now is refused, or hears of its end in a while */
+			sim.excuse_all_ns = max64(sim.excuse_all_ns, sim.now_ns + 100 * MS);
 		if (!both_alive(l)) {
 			k->absent_ns = k->absent_ns ? k->absent_ns : sim.now_ns;
 			if (!k->lost && sim.now_ns - k->absent_ns >= ABSENT_S * SECOND)
@@ -308,7 +309,6 @@ void sim_links_run(void)
 		sim_worker_kill(&sim.worker[l + 1], sim_spread(5 * MS));
 		link_make(k);
 		sim_tap_renewed(l);
-		sim.excuse_all_ns = sim.now_ns;
 	}
 }
 
