@@ -218,9 +218,10 @@ asan tsan:
 	$(Q)python3 tests/run.py $@
 
 KILLS ?= 200
+SEEDS ?= 20000
 soak:
 	$(Q)tools/install-deps
-	$(Q)TREFOIL_KILLS=$(KILLS) python3 tests/run.py soak
+	$(Q)TREFOIL_KILLS=$(KILLS) TREFOIL_SEEDS=$(SEEDS) python3 tests/run.py soak
 
 # All configurations of all models; `make check` runs the bounded ones (tests/model/models.py).
 model:
@@ -262,4 +263,4 @@ clean:
 
 FORCE:
 .SECONDARY:
-.PHONY: FORCE all cores daemons tests test run-one floors budgets check asan tsan soak model bench demo fuzz build-fuzz install clean
+.PHONY: FORCE all cores daemons simulation tests test run-one floors budgets check asan tsan soak model bench demo fuzz build-fuzz install clean

@@ -3,7 +3,8 @@
 
     tests/run.py check            everything (CONTRIBUTING.md says what that is)
     tests/run.py asan | tsan      the unit tests under that sanitizer; asan: the process tests too
-    tests/run.py soak             the kill tests with $TREFOIL_KILLS kills, and as many rounds more of the hostile workers'
+    tests/run.py soak             kill tests with $TREFOIL_KILLS kills, hostile workers in as many rounds more, the
+                                  simulation with $TREFOIL_SEEDS seeds
 
 Each cmocka test, each pytest test and each check counts by itself.  A skipped test fails the run unless its name stands in
 tests/skips.txt.  A program that crashes, hangs past its limit, or says less than its plan counts as failed, and so does one
@@ -27,6 +28,7 @@ ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build"
 JOBS = max(1, os.cpu_count() or 1)
 KILLS = int(os.environ.get("TREFOIL_KILLS", "20"))
+SEEDS = 2000                # of the simulation; $TREFOIL_SEEDS in a soak
 C_SECONDS = 120             # a cmocka program
 PY_SECONDS = 120            # one pytest test; its whole file has half an hour
 SLOWER = {"asan": 3, "tsan": 8}
@@ -142,6 +144,22 @@ class Run:
         words = ["setarch", os.uname().machine, "-R"]
         return words if mode == "tsan" and self.children.run([*words, "true"], self.logs / "setarch.log", 10).ok else []
 
+    # ---- the pipeline in one process ---------------------------------------------------------------------------
+    def simulation(self, seeds):
+        """tests/simulation: `seeds` seeds; each planted mistake has to be caught by its invariant; no address matters."""
+        sim = BUILD / "debug" / "tests" / "simulation" / "sim"
+        name = f"simulation: {seeds} seeds"
+        self.check(name, [str(sim), "--seeds", str(seeds), *(["--zeros"] if seeds >= SEEDS else [])], max(600, seeds))
+        self.told(self.logs / (re.sub(r"[^\w.-]+", "-", name) + ".log"))
+        self.check("simulation: the same at another address", [str(sim), "--twice", "30"])
+        plants = self.logs / "simulation-plants.log"
+        self.children.run([str(sim), "--plants"], plants, 20)
+        named = plants.read_text().split()
+        if not named:
+            self.results.add("simulation: planted mistakes", "failed", "there are none")
+        for plant in named:
+            self.check(f"simulation: planted {plant} is caught", [str(sim), "--plant", plant, "--seeds", "40"])
+
     # ---- pytest ------------------------------------------------------------------------------------------------
     @staticmethod
     def bin(mode):
@@ -205,7 +223,7 @@ class Run:
 def do_check(run):
     run.house()
     run.make("release", "all")
-    run.make("debug", "tests")
+    run.make("debug", "tests", "simulation")
     run.make("asan", "tests")
     run.make("norecovery", "all")
     run.other_builds()
@@ -216,6 +234,7 @@ def do_check(run):
     run.cores()
     run.models()
     run.unit("debug")
+    run.simulation(SEEDS)
     run.unit("asan")
     if run.venv():
         run.pytests("release", "tools/test_*.py", "process/test_*.py", "interop/test_*.py")
@@ -240,6 +259,8 @@ def do_soak(run):
     run.make("norecovery", "all")
     run.make("planted", "all")
     run.make("asan", "tests")
+    run.make("debug", "simulation")
+    run.simulation(int(os.environ.get("TREFOIL_SEEDS", SEEDS)))
     if run.venv():
         run.pytests("release", "process/test_kill*.py", "process/test_poison.py", "process/test_recording.py",
                     "process/test_hostile*.py")

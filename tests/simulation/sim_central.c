@@ -27,7 +27,10 @@ int sim_central_of_controller(int id)
 	sim_fail(INVARIANT_dead, "nobody has controller %d", id);
 }
 
-void sim_central_readable(unsigned i, uint64_t after_ns) { centrals[i].read_ns = MIN(centrals[i].read_ns, sim.now_ns + after_ns); }
+void sim_central_readable(unsigned i, uint64_t after_ns)
+{
+	centrals[i].read_ns = MIN(centrals[i].read_ns, sim.now_ns + after_ns);
+}
 
 static void on_air(struct central *c)
 {
@@ -132,8 +135,9 @@ static void pump(struct central *c)
 {
 	while (c->frame_at < c->frame_len && c->in_controller < c->acl_count) {
 		uint32_t n = MIN(c->frame_len - c->frame_at, (uint32_t)c->acl_len);
-		uint8_t packet[4 + 1024] = { (uint8_t)c->handle, (uint8_t)(c->handle >> 8 | (c->frame_at ? 0x10 : 0)), (uint8_t)n, (uint8_t)(n >> 8) };
+		uint8_t packet[4 + 1024] = { (uint8_t)c->handle, (uint8_t)(c->handle >> 8), (uint8_t)n, (uint8_t)(n >> 8) };
 
+		packet[1] |= c->frame_at ? 0x10 : 0;
 		memcpy(packet + 4, c->frame + c->frame_at, n);
 		c->frame_at += n;
 		c->in_controller++;

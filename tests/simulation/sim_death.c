@@ -93,9 +93,10 @@ void sim_point_call(void)
 {
 	struct sim_worker *k = sim.running;
 
-	if (!k || (k->target != PLACE_ANY && k->target != PLACE_call) || (k->aim != KIND_ANY && kind_in_flight(k) != k->aim) || --k->left)
+	if (!k || (k->target != PLACE_ANY && k->target != PLACE_call))
 		return;
-	die(k, PLACE_call);
+	if ((k->aim == KIND_ANY || kind_in_flight(k) == k->aim) && !--k->left)
+		die(k, PLACE_call);
 }
 
 /* ---- what the compiler calls ---- */
@@ -158,9 +159,12 @@ void *__wrap_memset(void *to, int c, size_t n)
 }
 
 /* clang's names for the same. */
-void *__tsan_memcpy(void *to, const void *from, size_t n); void *__tsan_memcpy(void *to, const void *from, size_t n) { return __wrap_memcpy(to, from, n); }
-void *__tsan_memmove(void *to, const void *from, size_t n); void *__tsan_memmove(void *to, const void *from, size_t n) { return __wrap_memmove(to, from, n); }
-void *__tsan_memset(void *to, int c, size_t n); void *__tsan_memset(void *to, int c, size_t n) { return __wrap_memset(to, c, n); }
+void *__tsan_memcpy(void *to, const void *from, size_t n);
+void *__tsan_memmove(void *to, const void *from, size_t n);
+void *__tsan_memset(void *to, int c, size_t n);
+void *__tsan_memcpy(void *to, const void *from, size_t n) { return __wrap_memcpy(to, from, n); }
+void *__tsan_memmove(void *to, const void *from, size_t n) { return __wrap_memmove(to, from, n); }
+void *__tsan_memset(void *to, int c, size_t n) { return __wrap_memset(to, c, n); }
 
 /* ---- private memory, gone with its worker ---- */
 void *__real_malloc(size_t n);
@@ -196,11 +200,10 @@ void __wrap_free(void *p)
 /* A death that is likely everywhere: anywhere among the next stores, or at a place of its own, or with a record of a kind. */
 void sim_arm(struct sim_worker *k)
 {
-	static const enum sim_place rare[] = { PLACE_log, PLACE_word, PLACE_state, PLACE_tail, PLACE_head, PLACE_wait, PLACE_data, PLACE_stats, PLACE_call };
 
-	static const uint8_t kinds[] = { KIND_BETWEEN, KIND_ACT, KIND_START, KIND_LINE, RECORD_HCI_COMMAND, RECORD_HCI_ACL, RECORD_HCI_EVENT,
-		RECORD_TRANSPORT_STATE, RECORD_CONNECTED, RECORD_DISCONNECTED, RECORD_L2CAP_PDU, RECORD_CREDIT, RECORD_DISCONNECT, RECORD_CONFIG,
-		RECORD_REQUEST, RECORD_NEIGHBOUR_LOST };
+	static const uint8_t kinds[] = { KIND_BETWEEN, KIND_ACT, KIND_START, KIND_LINE, RECORD_HCI_COMMAND, RECORD_HCI_ACL,
+		RECORD_HCI_EVENT, RECORD_TRANSPORT_STATE, RECORD_CONNECTED, RECORD_DISCONNECTED, RECORD_L2CAP_PDU, RECORD_CREDIT,
+		RECORD_DISCONNECT, RECORD_CONFIG, RECORD_REQUEST, RECORD_NEIGHBOUR_LOST };
 
 	k->aim = KIND_ANY;
 	k->armed_until_ns = sim.now_ns + SECOND;
@@ -215,7 +218,7 @@ void sim_arm(struct sim_worker *k)
 		k->aim = kinds[sim_below(ARRAY_LEN(kinds))];
 		break;
 	default:
-		k->target = rare[sim_below(ARRAY_LEN(rare))];
+		k->target = (enum sim_place)sim_below(PLACES);
 		k->left = (uint32_t)sim_spread(k->target == PLACE_state || k->target == PLACE_log ? 200 : 30);
 	}
 }
@@ -233,5 +236,6 @@ void sim_arm_kind(struct sim_worker *k, uint8_t kind)
 /* No product code ends the process here. */
 _Noreturn void __wrap_abort(void);
 _Noreturn void __wrap__exit(int code);
-_Noreturn void __wrap_abort(void) { sim_fail(INVARIANT_arena, "%s aborts", sim.running ? sim_who_name(sim.running->who) : "the test"); }
-_Noreturn void __wrap__exit(int code) { sim_fail(INVARIANT_arena, "%s exits with %d", sim.running ? sim_who_name(sim.running->who) : "the test", code); }
+static const char *whose(void) { return sim.running ? sim_who_name(sim.running->who) : "the test"; }
+_Noreturn void __wrap_abort(void) { sim_fail(INVARIANT_arena, "%s aborts", whose()); }
+_Noreturn void __wrap__exit(int code) { sim_fail(INVARIANT_arena, "%s exits with %d", whose(), code); }

@@ -198,7 +198,7 @@ void sim_lies_run(void)
 	if (sim.lies_left && sim.storm && sim.next_lie_ns <= sim.now_ns) {
 		sim.next_lie_ns = sim.now_ns + sim_spread(50 * MS);
 		sim.lies_left--;
-		if (sim_operator_ready())
+		if (sim.ready)
 			one_lie();
 	}
 	for (unsigned i = 0; i < lies.helds; i++)

@@ -41,7 +41,8 @@ static void tell_failure(const struct failure *f, int plant)
 	const char *name = sim_plant_name(plant, &by);
 
 	printf("seed %llu: %s: %s\n", (unsigned long long)f->seed, sim_invariant_name(f->broken), f->why);
-	printf("again: %s --seed %llu --verbose%s%s\n", own_name, (unsigned long long)f->seed, name ? " --plant " : "", name ? name : "");
+	printf("again: %s --seed %llu --verbose%s%s\n", own_name, (unsigned long long)f->seed, name ? " --plant " : "",
+	    name ? name : "");
 }
 
 static double cpu_seconds(void)
@@ -161,8 +162,8 @@ static int run_one(const struct options *o)
 
 	sim_totals = &totals;
 	held = sim_run_seed(o->seed, o->plant, o->verbose, 0);
-	printf("seed %llu: %.3f s, %llu events, %llu deaths, digest %016llx\n", (unsigned long long)o->seed, (double)totals.virtual_ns / 1e9,
-	    (unsigned long long)totals.events, (unsigned long long)totals.deaths, (unsigned long long)sim.digest);
+	printf("seed %llu: %.3f s, %llu events, %llu deaths, digest %016llx\n", (unsigned long long)o->seed,
+	    (double)totals.virtual_ns / 1e9, (unsigned long long)totals.events, (unsigned long long)totals.deaths, (unsigned long long)sim.digest);
 	if (held)
 		return 0;
 	f.broken = sim.broken;
@@ -182,7 +183,8 @@ static int run_twice(const struct options *o)
 		digest = sim.digest;
 		sim_run_seed(s, 0, false, 5 * 4096);
 		if (sim.digest != digest) {
-			printf("seed %llu: %016llx, and elsewhere %016llx\n", (unsigned long long)s, (unsigned long long)digest, (unsigned long long)sim.digest);
+			printf("seed %llu: %016llx, and elsewhere %016llx\n", (unsigned long long)s, (unsigned long long)digest,
+			    (unsigned long long)sim.digest);
 			bad++;
 		}
 	}
@@ -192,7 +194,8 @@ static int run_twice(const struct options *o)
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: sim [--seeds N] [--from SEED] [--jobs N] [--zeros] [--plant NAME] | --seed SEED [--verbose] | --twice N | --plants\n");
+	fprintf(stderr, "usage: sim [--seeds N] [--from SEED] [--jobs N] [--zeros] [--plant NAME]\n"
+	    "       sim --seed SEED [--verbose] [--plant NAME] | --twice N | --plants\n");
 	return 2;
 }
 

@@ -71,7 +71,8 @@ static void say_database(void)
 	for (unsigned i = 0; i < STORY_ATTRIBUTES; i++) {
 		struct story_attribute s = story_attribute(i);
 		struct config_attribute a = { .handle = s.handle, .group_end = s.end, .kind = s.kind, .properties = s.properties,
-			.permissions = GATT_READABLE | GATT_WRITEABLE, .cccd = s.cccd, .echo = s.echo, .value_max = s.max ? s.max : s.len, .type_len = 2 };
+			.permissions = GATT_READABLE | GATT_WRITEABLE, .cccd = s.cccd, .echo = s.echo,
+			.value_max = s.max ? s.max : s.len, .type_len = 2 };
 
 		a.type[0] = (uint8_t)s.type;
 		a.type[1] = (uint8_t)(s.type >> 8);
@@ -210,7 +211,8 @@ static void speak(enum sim_who who)
 		if (!to)
 			break;
 		memcpy(to, s->body, s->len);
-		ring_push(out, (struct record){ .len = s->len, .kind = s->kind, .index = s->index, .generation = s->generation, .time_ns = sim.now_ns });
+		ring_push(out, (struct record){ .len = s->len, .kind = s->kind, .index = s->index, .generation = s->generation,
+		    .time_ns = sim.now_ns });
 		v->first = (v->first + 1) % QUEUE;
 		v->count--;
 		if (s->lost)

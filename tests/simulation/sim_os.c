@@ -280,6 +280,9 @@ int loop_run_once(struct loop *l, uint64_t deadline_ns)
 	return 0;
 }
 
+/* What is so already is told at once. */
+static bool is_ready(uint32_t events) { return events & POLLIN ? os.in.len != 0 : os.out.len < os.out.cap; }
+
 int loop_watch(struct loop *l, int fd, uint32_t events, enum loop_how how, loop_fn *fn, void *ctx)
 {
 	struct sim_worker *k = sim.running;
@@ -289,8 +292,7 @@ int loop_watch(struct loop *l, int fd, uint32_t events, enum loop_how how, loop_
 	for (unsigned i = 0; i < ARRAY_LEN(k->watch); i++) {
 		if (k->watch[i].used)
 			continue;
-		/* What is so already, is told at once. */
-		k->watch[i] = (struct sim_watch){ fd, events, fn, ctx, fd == FD_SOCKET && (events & POLLIN ? os.in.len != 0 : os.out.len < os.out.cap), true };
+		k->watch[i] = (struct sim_watch){ fd, events, fn, ctx, fd == FD_SOCKET && is_ready(events), true };
 		if (k->watch[i].pending)
 			sim_bell(k->who, 1);
 		return (int)i;

@@ -28,7 +28,8 @@ void __wrap_connection_free_now(struct host *h, const struct connection *c)
 		return;
 	if (sim_plant_now(PLANT_credit_to_the_dead, 500)) {
 		memset(step_reserve(h->step, LINK_DOWN, 4), 0, 4);
-		step_give(h->step, LINK_DOWN, (struct record){ .len = 4, .kind = RECORD_CREDIT, .index = (uint16_t)(id.v >> 16), .generation = (uint16_t)id.v });
+		step_give(h->step, LINK_DOWN, (struct record){ .len = 4, .kind = RECORD_CREDIT, .index = (uint16_t)(id.v >> 16),
+		    .generation = (uint16_t)id.v });
 	}
 	__real_connection_free_now(h, c);
 }

@@ -70,8 +70,8 @@ uint32_t story_value(uint8_t *to, uint8_t source, uint8_t life, uint32_t n, uint
 /* ---- the operations of one life ---- */
 static enum story_op chosen(void)
 {
-	static const enum story_op from[] = { OP_COMMANDS, OP_COMMANDS, OP_COMMANDS, OP_REQUESTS, OP_OWN, OP_PREPARED, OP_BAD, OP_LISTEN, OP_SUBSCRIBE,
-		OP_UNSUBSCRIBE, OP_DISCOVER };
+	static const enum story_op from[] = { OP_COMMANDS, OP_COMMANDS, OP_COMMANDS, OP_REQUESTS, OP_OWN, OP_PREPARED, OP_BAD,
+		OP_LISTEN, OP_SUBSCRIBE, OP_UNSUBSCRIBE, OP_DISCOVER };
 
 	return from[sim_below(ARRAY_LEN(from))];
 }
@@ -188,7 +188,8 @@ static void judge_agreement(const struct central *c)
 	if (mtu != s->mtu)
 		sim_fail(INVARIANT_mtu, "central %u has MTU %u, gattd %u", c->number, s->mtu, mtu);
 	if (cccd != (s->echo_bits | s->told_bits << 2))
-		sim_fail(INVARIANT_cccd, "central %u is subscribed 0x%02X, for gattd 0x%02X", c->number, s->echo_bits | s->told_bits << 2, cccd);
+		sim_fail(INVARIANT_cccd, "central %u is subscribed 0x%02X, for gattd 0x%02X", c->number,
+		    s->echo_bits | s->told_bits << 2, cccd);
 }
 
 void story_turn(struct central *c)

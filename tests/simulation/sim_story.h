@@ -20,8 +20,8 @@ uint16_t story_server_mtu(void);
 uint32_t story_value(uint8_t *to, uint8_t source, uint8_t life, uint32_t n, uint32_t len);
 uint32_t sim_operator_sets(void);
 
-enum story_op { OP_MTU, OP_DISCOVER, OP_SUBSCRIBE, OP_UNSUBSCRIBE, OP_COMMANDS, OP_REQUESTS, OP_OWN, OP_PREPARED, OP_BAD, OP_LISTEN,
-	OP_DRAIN, OP_KINDS };
+enum story_op { OP_MTU, OP_DISCOVER, OP_SUBSCRIBE, OP_UNSUBSCRIBE, OP_COMMANDS, OP_REQUESTS, OP_OWN, OP_PREPARED, OP_BAD,
+	OP_LISTEN, OP_DRAIN, OP_KINDS };
 
 struct heard { bool any; uint32_t n; };		/* the last value of one source, in one of its lives */
 struct story {
@@ -48,7 +48,9 @@ struct story {
 	uint16_t from;				/* handle that discovery goes on at */
 };
 
-enum central_state { CENTRAL_OFF, CENTRAL_BRINGUP, CENTRAL_IDLE, CENTRAL_CONNECTING, CENTRAL_OPEN, CENTRAL_CLOSING, CENTRAL_DONE };
+enum central_state {
+	CENTRAL_OFF, CENTRAL_BRINGUP, CENTRAL_IDLE, CENTRAL_CONNECTING, CENTRAL_OPEN, CENTRAL_CLOSING, CENTRAL_DONE
+};
 struct central {
 	unsigned number;
 	int controller;

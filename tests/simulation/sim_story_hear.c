@@ -91,10 +91,21 @@ void story_ask(struct central *c)
 }
 
 /* ---- answers ---- */
+/* A list has come to its end, with Attribute Not Found: all of it must have been seen.  The next list begins. */
+static const char *on_end(struct story *s, const uint8_t *p, uint32_t n, bool all)
+{
+	if (n != 5 || p[1] != s->request[0] || p[4] != 0x0A || !all)
+		return "a list that ends too soon";
+	s->part++;
+	s->seen = 0;
+	s->from = 1;
+	return NULL;
+}
+
 static const char *on_services(struct story *s, const uint8_t *p, uint32_t n)
 {
 	if (p[0] == 0x01)
-		return n == 5 && p[1] == 0x10 && p[4] == 0x0A && s->seen == 2 ? (s->part++, s->seen = 0, s->from = 1, NULL) : "services end too soon";
+		return on_end(s, p, n, s->seen == 2);
 	if (p[0] != 0x11 || n < 2 || p[1] != 6 || n < 8)
 		return "no list of services";
 	for (p += 2, n -= 2; n >= 6; p += 6, n -= 6) {
@@ -110,7 +121,7 @@ static const char *on_services(struct story *s, const uint8_t *p, uint32_t n)
 static const char *on_types(struct story *s, const uint8_t *p, uint32_t n)
 {
 	if (p[0] == 0x01)
-		return n == 5 && p[1] == 0x04 && p[4] == 0x0A && s->seen == STORY_ATTRIBUTES ? (s->part++, s->seen = 0, s->from = 1, NULL) : "attributes end too soon";
+		return on_end(s, p, n, s->seen == STORY_ATTRIBUTES);
 	if (p[0] != 0x05 || n < 6 || p[1] != 1)
 		return "no list of attributes";
 	for (p += 2, n -= 2; n >= 4; p += 4, n -= 4) {
@@ -137,7 +148,7 @@ static unsigned declaration(unsigned nth)
 static const char *on_declarations(struct story *s, const uint8_t *p, uint32_t n)
 {
 	if (p[0] == 0x01)
-		return n == 5 && p[1] == 0x08 && p[4] == 0x0A && declaration(s->seen) == STORY_ATTRIBUTES ? (s->part++, NULL) : "characteristics end too soon";
+		return on_end(s, p, n, declaration(s->seen) == STORY_ATTRIBUTES);
 	if (p[0] != 0x09 || n < 9 || p[1] != 7)
 		return "no list of characteristics";
 	for (p += 2, n -= 2; n >= 7; p += 7, n -= 7) {

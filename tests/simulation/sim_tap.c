@@ -83,7 +83,8 @@ static void down(struct tapped *t, uint64_t at, const struct record *r)
 		return;
 	}
 	if (!n || n->gone)
-		sim_fail(INVARIANT_dead, "hostd gives gattd a record of kind 0x%02X of connection %u.%u, which is not there", r->kind, r->index, r->generation);
+		sim_fail(INVARIANT_dead, "hostd gives gattd a record of kind 0x%02X of connection %u.%u, which is not there", r->kind,
+		    r->index, r->generation);
 	if (r->kind == RECORD_DISCONNECTED) {
 		n->gone = true;
 		tell_gone(t, at, r->index, r->generation);
@@ -96,7 +97,8 @@ static void up(struct tapped *t, const struct record *r)
 	if (r->kind == RECORD_DISCONNECT)
 		sim_arm_kind(&sim.worker[HOSTD], r->kind);
 	if (!may_speak(t, r->index, r->generation))
-		sim_fail(INVARIANT_dead, "gattd gives hostd a record of kind 0x%02X of connection %u.%u, which is not there", r->kind, r->index, r->generation);
+		sim_fail(INVARIANT_dead, "gattd gives hostd a record of kind 0x%02X of connection %u.%u, which is not there", r->kind,
+		    r->index, r->generation);
 }
 
 static uint16_t le16(const uint8_t *p) { return (uint16_t)(p[0] | p[1] << 8); }

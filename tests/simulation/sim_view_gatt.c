@@ -9,7 +9,7 @@ bool view_bearer(uint16_t index, uint16_t generation, struct view_bearer *ret)
 
 	if (!b)
 		return false;
-	*ret = (struct view_bearer){ .window_in = b->window_in, .used_in = b->used_in, .window_out = b->window_out, .room_out = b->room_out,
-		.mtu = b->mtu, .cccd = b->cccd[0] };
+	*ret = (struct view_bearer){ .window_in = b->window_in, .used_in = b->used_in, .window_out = b->window_out,
+		.room_out = b->room_out, .mtu = b->mtu, .cccd = b->cccd[0] };
 	return true;
 }

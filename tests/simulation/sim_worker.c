@@ -60,7 +60,7 @@ static void link_make(struct sim_link *k)
 
 static void links_open(bool tiny)
 {
-	sim.link[0].size[0] = tiny ? RING_SIZE_MIN : RING_SIZE_MIN << sim_below(7);
+	sim.link[0].size[0] = (uint64_t)RING_SIZE_MIN << sim_below(tiny ? 1 : 7);
 	sim.link[0].size[1] = ring_size(&hostd_core, LINK_UP, RING_SIZE_MIN, tiny);
 	sim.link[1].size[0] = ring_size(&hostd_core, LINK_DOWN, RING_SIZE_MIN, tiny);
 	sim.link[1].size[1] = ring_size(&gatt_core, LINK_UP, RING_SIZE_MIN, tiny);
@@ -69,7 +69,7 @@ static void links_open(bool tiny)
 	for (unsigned i = 0; i < SIM_WORKERS; i++) {
 		struct sim_link *s = &sim.small[i];
 
-		s->size[0] = RING_SIZE_MIN << sim_below(tiny ? 1 : 4);
+		s->size[0] = (uint64_t)RING_SIZE_MIN << sim_below(tiny ? 1 : 4);
 		s->size[1] = ring_size(programs[i].core, LINK_SUPERVISOR, RING_SIZE_MIN, tiny);
 		link_make(s);
 		small_out[i] = ring_producer(s->region[0], s->region[1], s->size[0], 0);
@@ -210,6 +210,8 @@ static void turn(struct sim_worker *k)
 	if (k->bell_ns <= sim.now_ns)
 		k->bell_ns = NEVER;
 	sim_shell_turn(k);
+	if (sim.shadow)		/* each commit of it was compared with its rollback */
+		sim_judge(INVARIANT_arena);
 	if (k->due_ns <= sim.now_ns)		/* it goes on at once: a turn takes its time */
 		k->due_ns = sim.now_ns + 1 + sim_below(5 * US);
 }
