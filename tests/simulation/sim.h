@@ -132,9 +132,6 @@ struct sim_worker {
 	unsigned steps;
 };
 
-/* sim_tap.c: who is alive by what a link has carried. */
-struct tap { uint64_t at[2]; uint32_t generation; };
-
 struct sim {
 	uint64_t seed, random, now_ns;
 	bool verbose, failed, over, shadow, storm;
@@ -189,12 +186,12 @@ void sim_arm(struct sim_worker *k);
 /* What comes seldom is on its way to it: it may die of it. */
 void sim_arm_kind(struct sim_worker *k, uint8_t kind);
 void sim_point_call(void);			/* a system call of a worker: a death before it */
-/* sim_heap: private memory of the running worker. */
-void *sim_heap(size_t n);
+void *sim_heap(size_t n);			/* private memory of the running worker */
 extern uint8_t *sim_shared_at;
 extern size_t sim_shared_octets;
 
 /* ---- sim_worker.c: memory, links, lives of workers ---- */
+extern bool sim_line_away;		/* transportd may be away for 2 to 5 s, too: hostd is known not to stand that */
 void sim_workers_open(void);
 void sim_worker_kill(struct sim_worker *k, uint64_t away_ns);	/* between two turns */
 void sim_worker_ended(struct sim_worker *k);			/* it died within one */
@@ -221,7 +218,6 @@ void sim_os_worker_gone(struct sim_worker *k);
 void sim_os_callbacks(struct sim_worker *k);
 uint32_t sim_socket_room(void);				/* towards transportd */
 void sim_socket_put(const uint8_t *at, uint32_t n);
-uint32_t sim_socket_waiting(void);			/* from transportd */
 uint32_t sim_socket_peek(uint8_t *to, uint32_t n);
 void sim_socket_drop(uint32_t n);
 bool sim_os_empty(void);
@@ -254,8 +250,6 @@ void sim_centrals_run(void);
 uint64_t sim_centrals_next(void);
 void sim_central_readable(unsigned i, uint64_t after_ns);
 bool sim_centrals_done(void);
-void sim_centrals_end(void);				/* no more lives */
-void sim_centrals_judge_ends(void);
 int sim_central_of_controller(int id);
 
 /* ---- sim_operator.c: what the supervisors say and hear ---- */
@@ -277,7 +271,6 @@ void sim_invariants_end(void);
 uint64_t sim_counter(enum sim_who who, const char *name);
 /* What gattd knows of the connection to a peer: false if it does not know it, or hostd does not. */
 bool sim_peer_bearer(const uint8_t peer[6], uint16_t *ret_mtu, uint8_t *ret_cccd);
-uint16_t sim_peer_handle(const uint8_t peer[6]);	/* 0xFFFF: none */
 
 /* ---- sim_plants.c ---- */
 int sim_plant_find(const char *name);			/* 0: no such */

@@ -5,6 +5,7 @@
  *   sim --plant NAME --seeds N                             fails unless that mistake is caught by its invariant
  *   sim --plants                                           their names
  *   sim --twice N                                          N seeds at two addresses each: the same octets?
+ *   --line-away                                            with any of them: transportd may be away for 2 to 5 s as well
  *
  * Exit: 0 all held; 1 something is wrong; 2 usage. */
 #include <stdlib.h>
@@ -163,7 +164,8 @@ static int run_one(const struct options *o)
 	sim_totals = &totals;
 	held = sim_run_seed(o->seed, o->plant, o->verbose, 0);
 	printf("seed %llu: %.3f s, %llu events, %llu deaths, digest %016llx\n", (unsigned long long)o->seed,
-	    (double)totals.virtual_ns / 1e9, (unsigned long long)totals.events, (unsigned long long)totals.deaths, (unsigned long long)sim.digest);
+	    (double)totals.virtual_ns / 1e9, (unsigned long long)totals.events, (unsigned long long)totals.deaths,
+	    (unsigned long long)sim.digest);
 	if (held)
 		return 0;
 	f.broken = sim.broken;
@@ -195,7 +197,7 @@ static int run_twice(const struct options *o)
 static int usage(void)
 {
 	fprintf(stderr, "usage: sim [--seeds N] [--from SEED] [--jobs N] [--zeros] [--plant NAME]\n"
-	    "       sim --seed SEED [--verbose] [--plant NAME] | --twice N | --plants\n");
+	    "       sim --seed SEED [--verbose] [--plant NAME] | --twice N | --plants    (all: [--line-away])\n");
 	return 2;
 }
 
@@ -212,6 +214,8 @@ static bool take(struct options *o, const char *name, const char *value, int *at
 {
 	if (!strcmp(name, "--verbose"))
 		return o->verbose = true;
+	if (!strcmp(name, "--line-away"))
+		return sim_line_away = true;
 	if (!strcmp(name, "--zeros"))
 		return o->zeros = true;
 	if (!value)

@@ -64,7 +64,6 @@ void sim_os_open(uint8_t *socket_in, uint8_t *socket_out, uint8_t *pipe)
 
 bool sim_os_empty(void) { return !os.in.len && !os.out.len && !os.pipe.len; }
 uint32_t sim_socket_room(void) { return os.in.cap - os.in.len; }
-uint32_t sim_socket_waiting(void) { return os.out.len; }
 
 static void ready(int fd, uint32_t events)
 {

@@ -90,8 +90,8 @@ void report_pace(const struct sim_totals *t, double wall_s, double cpu_s)
 	double seeds = t->seeds ? (double)t->seeds : 1;
 
 	printf("told: %llu seeds, %.1f deaths each, %llu packets, %llu PDUs, %llu connections (%llu ended by a fault)\n",
-	    (unsigned long long)t->seeds, (double)t->deaths / seeds, (unsigned long long)t->packets, (unsigned long long)t->pdus, (unsigned long long)t->lives,
-	    (unsigned long long)t->ended_by_fault);
+	    (unsigned long long)t->seeds, (double)t->deaths / seeds, (unsigned long long)t->packets, (unsigned long long)t->pdus,
+	    (unsigned long long)t->lives, (unsigned long long)t->ended_by_fault);
 	printf("told: %.1f s of CPU, %.0f seeds/s of CPU, %.2f virtual hours in %.1f s: %.1f a wall minute\n", cpu_s, seeds / cpu_s,
 	    (double)t->virtual_ns / 3.6e12, wall_s, (double)t->virtual_ns / 3.6e12 / (wall_s / 60));
 }

@@ -7,7 +7,7 @@
  * What one turn gives may be older than what the same turn has taken last, so an end counts from the next event on. */
 #include "tests/simulation/sim.h"
 
-enum { NAMES = 64, ENDS = 4096, FORMERS = 16 };
+enum { NAMES = 64, ENDS = 4096, FORMERS = 128 };
 
 struct end { uint64_t position; uint16_t name, generation; };
 struct life { uint64_t gone_at; uint16_t generation; bool told, gone; };
