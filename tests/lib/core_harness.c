@@ -8,6 +8,9 @@
 enum { TURNS_MOST = 100000 };
 
 bool rig_bare;
+static struct tape *recording;
+
+void rig_record(struct tape *t) { recording = t; }
 
 static uint64_t ring_octets(unsigned l) { return l == LINK_SUPERVISOR ? RIG_SMALL_RING : RIG_RING; }
 
@@ -49,6 +52,10 @@ void rig_open(struct rig *g, const struct core *core, struct arena_limits limits
 	g->memory = aligned_alloc(4096, octets);
 	assert_non_null(g->memory);
 	memset(g->memory, 0, octets);
+	if (recording) {
+		recording->core = core;
+		recording->plan = g->plan;
+	}
 	start(g);
 }
 
@@ -69,6 +76,8 @@ void rig_attach(struct rig *g, unsigned l, uint32_t generation)
 	g->ours[l] = region_new(l);
 	g->theirs[l] = region_new(l);
 	g->generation[l] = generation;
+	if (recording)
+		recording->links |= 1u << l;
 	g->in[l] = ring_producer(g->theirs[l], g->ours[l], ring_octets(l), 0);
 	g->out[l] = ring_consumer(g->theirs[l], g->ours[l], ring_octets(l), 0);
 	step_attach(&g->step, l, generation, g->ours[l], ring_octets(l), g->theirs[l], ring_octets(l));
@@ -89,6 +98,8 @@ void rig_put(struct rig *g, unsigned l, struct record h, struct bytes payload)
 		memcpy(to, payload.at, payload.len);
 	h.len = (uint32_t)payload.len;
 	h.time_ns = g->now_ns;
+	if (recording)
+		tape_put(recording, l, h, payload);
 	ring_push(&g->in[l], h);
 	ring_publish(&g->in[l]);
 }
@@ -162,6 +173,8 @@ static void refill(struct rig *g)
 
 void rig_run(struct rig *g)
 {
+	if (recording)
+		tape_rest(recording, g->now_ns);
 	for (unsigned turn = 0; turn < TURNS_MOST; turn++) {
 		unsigned n;
 

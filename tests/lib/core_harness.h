@@ -14,6 +14,7 @@
  * the next records before its commit, then starts warm. */
 #pragma once
 #include "shm/step.h"
+#include "tests/lib/tape.h"
 
 enum { RIG_RING = 256 * 1024, RIG_SMALL_RING = 64 * 1024, RIG_BUF = 32768 };
 
@@ -33,6 +34,8 @@ struct rig {
 };
 
 extern bool rig_bare;		/* rigs that are opened from now on have no shadow: for measuring */
+/* From now on all that is given to rigs goes to that tape too, and what it needs to be played again; NULL: no more. */
+void rig_record(struct tape *t);
 void rig_open(struct rig *g, const struct core *core, struct arena_limits limits);
 void rig_close(struct rig *g);
 /* Attach link l; the far end begins anew.  on_link comes with the next rig_run. */

@@ -227,6 +227,8 @@ static void check_credits(const struct world *w)
 
 void world_run(struct world *w)
 {
+	if (w->hold)
+		return;
 	do {
 		rig_run(&w->rig);
 		check_credits(w);

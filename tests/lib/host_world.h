@@ -25,6 +25,7 @@ struct world {
 	uint8_t status;
 	bool refuse_by_status;			/* by Command Status, not Command Complete */
 	bool all_mute;
+	bool hold;				/* world_run does nothing: what is said gathers in the rings */
 	/* What everybody saw. */
 	struct seen_command command[SEEN_COMMANDS];
 	unsigned commands_seen;

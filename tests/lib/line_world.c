@@ -107,7 +107,7 @@ static void commit(void *ctx)
 
 int line_worker_start(struct line_worker *k, struct line_world *w)
 {
-	int r = arena_open(&k->arena, plan(), w->memory, true);
+	int r = arena_open(&k->arena, plan(), w->memory, !k->plain);
 
 	if (r == ARENA_E_BLANK)
 		arena_format(&k->arena, plan(), transportd_core.fill);

@@ -20,6 +20,7 @@ struct line_worker {
 	struct step step;
 	struct stream stream;
 	unsigned batch, taken;			/* records a step; taken in this one */
+	bool plain;				/* no shadow: a step takes fewer instructions */
 	bool forget_windows;			/* a mutant: forgets what was pending when it starts */
 	uint8_t payload[1 << 16];
 };
