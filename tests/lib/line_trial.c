@@ -30,7 +30,7 @@ struct trial *trial_new(enum line_socket kind, unsigned seed, bool small)
 		setsockopt(t->w.near, SOL_SOCKET, SO_SNDBUF, &octets, sizeof octets);
 	t->quit = mmap(NULL, sizeof *t->quit, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	t->seed = seed;
-	t->in.limit = t->out.limit = UINT32_MAX;
+	t->in.limit = t->out.limit = t->ahead = UINT32_MAX;
 	return t;
 }
 
@@ -93,7 +93,7 @@ void trial_controller_writes(struct trial *t)
 	struct flow *f = &t->in;
 	ssize_t n;
 
-	while (f->to < PIECE && f->made < f->limit) {
+	while (f->to < PIECE && f->made < f->limit && f->made - f->seen < t->ahead) {
 		f->to += packet_make(f->made, true, f->octets + f->to);
 		f->made++;
 	}
@@ -141,7 +141,7 @@ static void host_pushes(struct trial *t)
 	static uint8_t packet[BODY_MAX + 8];
 	struct flow *f = &t->out;
 
-	for (unsigned i = 1 + trial_dice(t, 40); i-- && f->made < f->limit; f->made++) {
+	for (unsigned i = 1 + trial_dice(t, 40); i-- && f->made < f->limit && f->made - f->seen < t->ahead; f->made++) {
 		uint32_t n = packet_make(f->made, false, packet);
 
 		if (!line_host_push(&t->w, packet[0], (struct bytes){ packet + 1, n - 1 }))

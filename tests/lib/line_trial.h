@@ -19,6 +19,7 @@ struct trial {
 	struct line_world w;
 	struct flow in, out;			/* in: controller to hostd */
 	unsigned seed, states_told;
+	uint32_t ahead;				/* packets of a direction that are under way, at most; UINT32_MAX unless set */
 	bool broken;
 	char why[160];
 	_Atomic bool *quit;			/* shared */
