@@ -3,8 +3,8 @@
 
     tests/run.py check            everything (CONTRIBUTING.md says what that is)
     tests/run.py asan | tsan      the unit tests under that sanitizer; asan: the process tests too
-    tests/run.py soak             kill tests with $TREFOIL_KILLS kills, hostile workers in as many rounds more, the
-                                  simulation with $TREFOIL_SEEDS seeds
+    tests/run.py soak             kill tests with $TREFOIL_KILLS kills, hostile workers in as many rounds more, the kill walks
+                                  whole, the simulation with $TREFOIL_SEEDS seeds
 
 Each cmocka test, each pytest test and each check counts by itself.  A skipped test fails the run unless its name stands in
 tests/skips.txt.  A program that crashes, hangs past its limit, or says less than its plan counts as failed, and so does one
@@ -31,6 +31,7 @@ KILLS = int(os.environ.get("TREFOIL_KILLS", "20"))
 SEEDS = 2000                # of the simulation; $TREFOIL_SEEDS in a soak
 C_SECONDS = 120             # a cmocka program
 PY_SECONDS = 120            # one pytest test; its whole file has half an hour
+DEEP = ["test_step_kill", "test_core_kill", "test_core_kill_octets", "test_transportd_step", "test_transportd_kill"]
 SLOWER = {"asan": 3, "tsan": 8}
 SANITIZER = {
     "asan": {"ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1", "UBSAN_OPTIONS": "print_stacktrace=1"},
@@ -110,6 +111,7 @@ class Run:
             self.results.add(f"{shown}::{test}", status, detail)
             bad |= status == "failed"
         self.results.say(shown, done.seconds, [log] if bad else [])
+        self.tell(log)
 
     # ---- models ------------------------------------------------------------------------------------------------
     def models(self):
@@ -237,7 +239,7 @@ def do_check(run):
     run.simulation(SEEDS)
     run.unit("asan")
     if run.venv():
-        run.pytests("release", "tools/test_*.py", "process/test_*.py", "interop/test_*.py")
+        run.pytests("release", "tools/test_*.py", "mutants/test_*.py", "process/test_*.py", "interop/test_*.py")
 
 
 def do_asan(run):
@@ -259,11 +261,15 @@ def do_soak(run):
     run.make("norecovery", "all")
     run.make("planted", "all")
     run.make("asan", "tests")
-    run.make("debug", "simulation")
+    run.make("debug", "tests", "simulation")
     run.simulation(int(os.environ.get("TREFOIL_SEEDS", SEEDS)))
+    run.env["TREFOIL_DEPTH"] = "1"      # the kill walks leave nothing out
+    for name in DEEP:
+        run.cmocka("debug", ROOT / "tests" / "process" / f"{name}.c", [], {})
+    run.left_behind("kill walks")
     if run.venv():
         run.pytests("release", "process/test_kill*.py", "process/test_poison.py", "process/test_recording.py",
-                    "process/test_hostile*.py")
+                    "process/test_hostile*.py", "mutants/test_*.py")
 
 
 def main():

@@ -65,8 +65,8 @@ static void judge_recovered(struct walk *w, struct actor *k, const uint64_t show
 		    atomic_load(&k->step.link[l].in.mine->pos) != p->in_head[l])
 			fail_msg("not shown again, link %u", l);
 	}
-	if (epoch >= w->ref.epochs)
-		fail_msg("after recovery: epoch %u of %u", epoch, w->ref.epochs);
+	if (epoch >= w->ref.epochs || !w->ref.epoch[epoch])
+		fail_msg("after recovery: epoch %u, where no step ends", epoch);
 	d = arena_compare(&k->arena, w->ref.epoch[epoch]);
 	if (*d)
 		fail_msg("after recovery: %s", d);

@@ -38,7 +38,7 @@ struct player {
 struct reference {
 	uint8_t *stream[STEP_LINKS];	/* what it gave to each link: header words and payload */
 	size_t len[STEP_LINKS];
-	uint8_t **epoch;		/* the arena after each commit: [epoch - first_epoch] */
+	uint8_t **epoch;		/* the arena after each step: [epoch - first_epoch]; NULL: no step ended there */
 	uint32_t first_epoch, epochs;
 	uint8_t **rest;			/* the arena at the end of each scene */
 	size_t (*heard)[STEP_LINKS];	/* ... and how much had been said */
