@@ -188,7 +188,7 @@ const char *player_hear(struct player *p, const struct reference *ref, struct re
 		struct record h;
 		uint64_t word;
 		size_t n;
-		int r;
+		int r = RING_EMPTY;
 
 		while (linked(p->tape, l) && !(r = ring_take(&p->out[l], &h, said + 16, STAGE_BUF))) {
 			word = record_word(h);

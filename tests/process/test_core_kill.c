@@ -45,14 +45,17 @@ static void gattd_batch_1(void **state) { (void)state; walk(story_gattd(), 1, 8,
 static void gattd_batch_3(void **state) { (void)state; walk(story_gattd(), 3, 14, 6); }
 static void gattd_batch_32(void **state) { (void)state; walk(story_gattd(), 32, 0, WHOLE); }
 
+/* The strides have no factor in common with the span: each round falls on other instructions. */
 static void often(struct tape *t)
 {
+	static const unsigned strides[] = { 5003, 61, 127, 509, 997, 2011, 7001, 9973 };
+	const struct walk_how how = { .batch = 4, .from = SANITIZED ? t->scenes - 3 : kill_deep() ? 0 : t->scenes / 2, .to = t->scenes };
 	struct walk_told told = { 0 };
-	const struct walk_how how = { .batch = 4, .from = kill_deep() ? 0 : t->scenes / 2, .to = t->scenes };
 
-	kill_often(t, &how, kill_deep() ? 61 : 5003, 20011, &told);
+	for (unsigned i = 0; i < (kill_deep() ? ARRAY_LEN(strides) : 1); i++)
+		kill_often(t, &how, SANITIZED ? 15013 : strides[i], SANITIZED ? 60013 : 20011, &told);
 	walk_tell(t->name, 4, &told);
-	assert_true(told.kills > 5);
+	assert_true(told.kills > (SANITIZED ? 0 : 5));
 	tape_free(t);
 }
 static void hostd_sigkill(void **state) { (void)state; often(story_hostd()); }

@@ -13,13 +13,13 @@
 
 static void walk(struct tape *t, unsigned batch, uint32_t from, uint32_t scenes)
 {
-	struct walk_how how = { .batch = batch, .from = from, .to = from + scenes, .ahead = 2, .recoveries = 60 };
+	struct walk_how how = { .batch = batch, .from = from, .to = from + scenes, .ahead = 2, .recoveries = 9 };
 	struct walk_told told = { 0 };
 
 	if (kill_deep())
 		how = (struct walk_how){ .batch = batch, .to = t->scenes, .ahead = 4, .recoveries = 20 };
 	else if (!octet_memcpy_there())
-		how.to = from + 1;
+		how.from = how.to - 1;
 	kill_walk(t, &how, &told);
 	walk_tell(t->name, batch, &told);
 	assert_true(told.images > (octet_memcpy_there() ? 1000 : 10));
