@@ -75,7 +75,7 @@ MODELS = {
         }),
     "credits": Model(
         check=["-DLOSSES=0", "-DLOSSES=1 -DREQUESTS=1 -DNOTIFICATIONS=2"],
-        full=["-DLOSSES=1", "-DLOSSES=0 -DCOMMANDS=2", "-DLOSSES=0 -DCOLD_STARTS=1", "-DLOSSES=0 -DRING=3"],
+        full=["-DLOSSES=1", "-DLOSSES=0 -DCOMMANDS=2", "-DLOSSES=0 -DCOLD_STARTS=1 -DREQUESTS=1 -DNOTIFICATIONS=2"],
         small="-DLOSSES=0",
         mutants={
             "QUEUE_BELOW_WINDOW": ("overflow", ""),
@@ -89,7 +89,7 @@ MODELS = {
         }),
     "attach": Model(
         check=["-DKILLS=2 -DLIES=0"],
-        full=["-DKILLS=1 -DLIES=1", "-DKILLS=1 -DLIES=2"],
+        full=["-DKILLS=1 -DLIES=1"],
         small="-DKILLS=1 -DLIES=0",
         mutants={
             "NO_KICK_ON_ATTACH": ("stall", ""),
