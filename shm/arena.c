@@ -23,7 +23,7 @@ uint32_t arena_lay_out(struct arena *a, const struct arena_plan *plan)
 	}
 	for (unsigned i = 0; i < n; i++) {
 		a->pool[i].slots = at;
-		a->pool[i].count = (p[i].slots & 0xFFFF) * (p[i].by == LIMIT_NONE ? 1 : plan->limits.of[p[i].by]) + (p[i].slots >> 16);
+		a->pool[i].count = (uint32_t)pool_slots(&p[i], plan);
 		a->pool[i].stride = round_up((uint32_t)sizeof(struct arena_slot) + p[i].size, ARENA_LINE);
 		at += a->pool[i].stride * a->pool[i].count;
 	}

@@ -9,11 +9,8 @@ static bool queued(const struct arena_pool *pool, const uint8_t *obj, uint32_t i
 		struct fifo q;
 
 		memcpy(&q, obj + f->at, sizeof q);
-		if (in < f->octets || in >= f->octets + f->cap)
-			continue;
-		if (f->cap & (f->cap - 1))	/* a chunk's: it does not go round */
-			return in - f->octets >= q.head && in - f->octets < q.tail;
-		return ((in - f->octets - q.head) & (f->cap - 1)) < q.tail - q.head;
+		if (fifo_holds(f, q, in))
+			return true;
 	}
 	return false;
 }

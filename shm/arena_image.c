@@ -39,7 +39,7 @@ uint64_t arena_image_octets(const struct arena_plan *plan)
 	uint64_t octets = ARENA_HEADS_AT;
 
 	for (unsigned n = 0; n < ARENA_POOLS && p[n].name; n++) {
-		uint64_t count = (uint64_t)p[n].slots * (p[n].by == LIMIT_NONE ? 1 : plan->limits.of[p[n].by]);
+		uint64_t count = pool_slots(&p[n], plan);
 		uint64_t stride = round_up((uint32_t)sizeof(struct arena_slot) + p[n].size, ARENA_LINE);
 
 		if (count > UINT16_MAX + 1u)		/* a slot's number has 16 bits */
@@ -60,7 +60,7 @@ static bool queues_sound(const struct arena_pool *pool, const uint8_t *obj)
 		struct fifo q;
 
 		memcpy(&q, obj + f->at, sizeof q);
-		if (q.tail - q.head > f->cap)
+		if (!fifo_sound(f, q))
 			return false;
 	}
 	return true;
@@ -112,8 +112,7 @@ static void clear_unowned(const struct arena_pool *pool, uint8_t *obj)
 			struct fifo q;
 
 			memcpy(&q, obj + f->at, sizeof q);
-			held |= i >= f->octets && i < f->octets + f->cap &&
-			    ((i - f->octets - q.head) & (f->cap - 1)) < q.tail - q.head;
+			held |= fifo_holds(f, q, i);
 		}
 		if (!held)
 			obj[i] = 0;

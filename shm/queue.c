@@ -4,6 +4,8 @@
 
 _Static_assert(sizeof(struct arena_slot) + sizeof(struct chunk) == 4 * ARENA_LINE, "said in the header");
 
+static const char broken[] = "a queue lacks a chunk";
+
 static struct chunk *chunk_edit_(struct arena *a, const void *c) { return arena_edit(a, c, offsetof(struct chunk, in_octets)); }
 
 static uint32_t id_of(const struct chunk *c)
@@ -64,8 +66,11 @@ bool queue_pop(struct arena *a, unsigned pool, struct queue *q, void *dst, uint3
 	q->len -= n;
 	while (n) {
 		const struct chunk *c = arena_find(a, pool, q->first.v);
-		uint32_t part = c->in.tail - c->in.head < n ? c->in.tail - c->in.head : n;
+		uint32_t part;
 
+		if (!c)
+			arena_panic(broken);
+		part = c->in.tail - c->in.head < n ? c->in.tail - c->in.head : n;
 		if (dst) {
 			memcpy(dst, c->in_octets + c->in.head, part);
 			dst = (uint8_t *)dst + part;
@@ -90,8 +95,11 @@ bool queue_peek(const struct arena *a, unsigned pool, const struct queue *q, uin
 	if (q->len < skip || q->len - skip < n)
 		return false;
 	while (n) {
-		uint32_t held = c->in.tail - c->in.head, part;
+		uint32_t held, part;
 
+		if (!c)
+			arena_panic(broken);
+		held = c->in.tail - c->in.head;
 		if (skip >= held) {
 			skip -= held;
 		} else {

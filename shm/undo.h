@@ -3,6 +3,11 @@
 #include "shm/arena.h"
 
 enum undo_kind { UNDO_OLD, UNDO_ZERO };		/* put the old octets back; clear */
+/* Slots of a pool of a plan. */
+static inline uint64_t pool_slots(const struct arena_pool *p, const struct arena_plan *plan)
+{
+	return (uint64_t)(p->slots & 0xFFFF) * (p->by == LIMIT_NONE ? 1 : plan->limits.of[p->by]) + (p->slots >> 16);	/* ARENA_SLOTS */
+}
 struct undo_footer { uint32_t where, len : 30, kind : 2; };
 struct pool_head { uint32_t free, live; };	/* free: slot number + 1, 0: none */
 struct arena_header {				/* at ARENA_HEADER_AT; never changed once the arena is made */
@@ -31,4 +36,19 @@ void undo_tell(struct arena *a);
 void undo_take_back(uint8_t *image, const uint8_t *log, uint32_t len);
 /* What q, in an object under edit, was at the last commit: octets from its head on are still needed, should this step be taken back. */
 struct fifo fifo_was(const struct arena *a, const void *obj, const struct fifo *q);
+/* Is octet `in` of an object in that queue of it?  One whose capacity is no power of two does not go round (a chunk's). */
+static inline bool fifo_holds(const struct arena_fifo *f, struct fifo q, uint32_t in)
+{
+	uint32_t at = in - f->octets;
+
+	if (in < f->octets || at >= f->cap)
+		return false;
+	if (f->cap & (f->cap - 1))
+		return at >= q.head && at < q.tail;
+	return ((at - q.head) & (f->cap - 1)) < q.tail - q.head;
+}
+static inline bool fifo_sound(const struct arena_fifo *f, struct fifo q)
+{
+	return f->cap & (f->cap - 1) ? q.head <= q.tail && q.tail <= f->cap : q.tail - q.head <= f->cap;
+}
 static inline uint32_t round_up(uint32_t n, uint32_t to) { return (n + to - 1) / to * to; }

@@ -5,6 +5,7 @@
 #include <cmocka.h>
 #include "base/types.h"
 #include "shm/queue.h"
+#include "shm/arena_image.h"
 #include "shm/undo.h"
 
 enum { QUEUES = 3, CHUNKS = 12, MOST = 900, ROUNDS = 200000 };
@@ -22,7 +23,7 @@ static const struct arena_plan plan = { .pools = pools, .limits = { .of = { [LIM
 
 /* What the queues should hold. */
 struct oracle { struct { uint8_t at[MOST]; uint32_t len; } q[QUEUES]; };
-struct bench { struct arena a; uint8_t *at; uint32_t seed; struct oracle now, committed; };
+struct bench { struct arena a; uint8_t *at, *scratch; uint64_t hash; uint32_t seed; struct oracle now, committed; };
 
 static void fill(struct arena *a) { shelf_new(a); }
 
@@ -36,12 +37,16 @@ static void open_bench(struct bench *b)
 	memset(b->at, 0, n);
 	assert_int_equal(arena_open(&b->a, &plan, b->at, true), ARENA_E_BLANK);
 	arena_format(&b->a, &plan, fill);
+	b->scratch = malloc(b->a.log_at);
+	assert_non_null(b->scratch);
+	b->hash = arena_state_hash(&b->a, b->scratch);
 	b->seed = 1;
 }
 static void close_bench(struct bench *b)
 {
 	arena_close(&b->a);
 	free(b->at);
+	free(b->scratch);
 }
 
 static uint32_t dice(struct bench *b, uint32_t sides)
@@ -113,6 +118,14 @@ static void kill_here(struct bench *b)
 	assert_int_equal(arena_open(&b->a, &plan, b->at, true), 0);
 	arena_rollback(&b->a);
 	b->now = b->committed;
+	assert_int_equal(arena_state_hash(&b->a, b->scratch), b->hash);
+}
+
+static void commit(struct bench *b)
+{
+	arena_commit(&b->a);
+	b->committed = b->now;
+	b->hash = arena_state_hash(&b->a, b->scratch);
 }
 
 static void test_against_a_copy(void **state)
@@ -137,12 +150,13 @@ static void test_against_a_copy(void **state)
 			kills++;
 		}
 		judge(&b);
-		if (!dice(&b, 6)) {
-			arena_commit(&b.a);
-			b.committed = b.now;
-		}
+		if (!dice(&b, 6))
+			commit(&b);
 	}
 	assert_true(kills > 1000);
+	arena_commit(&b.a);
+
+	assert_int_equal(arena_image_octets(&plan), b.a.log_at);
 	for (unsigned i = 0; i < QUEUES; i++)
 		pop(&b, i, b.now.q[i].len);
 	assert_int_equal(arena_live(&b.a, POOL_chunk), 0);
@@ -158,8 +172,7 @@ static void test_used_again_in_one_step(void **state)
 	(void)state;
 	open_bench(&b);
 	push(&b, 0, MOST);
-	arena_commit(&b.a);
-	b.committed = b.now;
+	commit(&b);
 	for (unsigned n = 0; n < 3; n++) {
 		pop(&b, 0, MOST);
 		push(&b, 1, MOST);
