@@ -13,7 +13,7 @@
 #include "shm/arena.h"
 #include "shm/segment.h"
 
-enum { LEDGER_E_FOREIGN = 1, LEDGER_VERSION = 3 };
+enum { LEDGER_E_FOREIGN = 1, LEDGER_VERSION = 4 };
 
 struct ledger_link {
 	_Atomic uint32_t generation;	/* of the descriptors in store; 0: there is no link */

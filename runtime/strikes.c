@@ -30,14 +30,15 @@ static bool past(const struct strikes *s, const struct flight *f)
 		if (f->consumed[l] < s->careful[l])
 			return false;
 	}
-	if (!placed)	/* it died without a record: only life shows that it got past */
+	/* No record was to blame, whatever the step had taken before: only life shows that it got past. */
+	if (s->timed || !placed)
 		return f->now_ns - s->last_ns > window_ns;
 	return !s->skip_link || f->consumed[s->skip_link - 1] > s->skip_position;
 }
 
 static void forgive(struct strikes *s)
 {
-	s->count = 0;
+	s->count = s->timed = 0;
 	s->skip_link = 0;
 	memset(s->careful, 0, sizeof s->careful);
 }
@@ -76,8 +77,9 @@ enum strike_verdict strikes_add(struct strikes *s, const struct flight *f)
 	bool named = f->what >= 1 && f->what <= STEP_LINKS;
 	enum strike_verdict v;
 
-	if (s->count && past(s, f))
+	if (s->count && (s->timed == named || past(s, f)))
 		forgive(s);
+	s->timed = !named;
 	s->last_ns = f->now_ns;
 	s->total++;
 	if (++s->count == 1) {

@@ -43,6 +43,7 @@ struct strikes {				/* in the ledger */
 	uint32_t last_connection, last_rung;	/* index | generation << 16 of the last quarantine */
 	uint32_t total;				/* deaths that counted, ever */
 	uint32_t last_link;			/* link + 1 of it: the two links of a worker name connections in their own ways */
+	uint32_t timed, pad;			/* the deaths counted were at what is done on time: no record is to blame */
 };
 
 /* Is this way of dying the worker's own?  `signal`: 0 where it exited. */

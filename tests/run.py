@@ -152,7 +152,7 @@ class Run:
         sim = BUILD / "debug" / "tests" / "simulation" / "sim"
         name = f"simulation: {seeds} seeds"
         self.check(name, [str(sim), "--seeds", str(seeds), *(["--zeros"] if seeds >= SEEDS else [])], max(600, seeds))
-        self.told(self.logs / (re.sub(r"[^\w.-]+", "-", name) + ".log"))
+        self.tell(self.logs / (re.sub(r"[^\w.-]+", "-", name) + ".log"))
         self.check("simulation: the same at another address", [str(sim), "--twice", "30"])
         plants = self.logs / "simulation-plants.log"
         self.children.run([str(sim), "--plants"], plants, 20)

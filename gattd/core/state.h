@@ -10,7 +10,7 @@
  *   subscribers i whose bit is set may have subscribed to the CCCD with number i; a bit that is stale goes when it is seen
  *
  * Memory of a connection: GATT_CONNECTION_OCTETS, 4,352: its bearer, its seat and its chunks (shm/queue.h); and all of them
- * together GATT_SHARED_OCTETS, 256 KiB, of chunks. */
+ * together GATT_SHARED_OCTETS, 128 KiB, of chunks. */
 #pragma once
 #include "base/types.h"
 #include "shm/queue.h"
@@ -26,7 +26,7 @@ enum {
 	GATT_WINDOW_IN = 10 * CHUNK_OCTETS, GATT_DUE_OCTETS = 3 * CHUNK_OCTETS,
 	GATT_CHUNKS_EACH = QUEUE_CHUNKS(GATT_WINDOW_IN) + QUEUE_CHUNKS(GATT_DUE_OCTETS),
 	/* The rest, for windows that are used and for prepared writes. */
-	GATT_SPARE_EACH = 1, GATT_SPARE_BESIDES = 1024, GATT_WINDOW_EXTRA = 128, GATT_WINDOW_FIRST = 64, GATT_PREPARED_CHUNKS = 4,
+	GATT_SPARE_EACH = 1, GATT_SPARE_BESIDES = 512, GATT_WINDOW_EXTRA = 128, GATT_WINDOW_FIRST = 32, GATT_PREPARED_CHUNKS = 4,
 	GATT_PREPARED_OCTETS = GATT_PREPARED_CHUNKS * CHUNK_OCTETS,
 	GATT_CONNECTION_OCTETS = 4352, GATT_SHARED_OCTETS = GATT_SPARE_BESIDES * 256,
 	GATT_WINDOW_MOST = 1 << 16,		/* octets that hostd may ever let us send at once */

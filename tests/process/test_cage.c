@@ -163,6 +163,7 @@ static void give_start(struct daemon *d, struct control_link *c, uid_t uid)
 		fd[2] = far[0];
 	}
 	m.name = CONTROL_STR(d->name);
+	m.protocol = CONTROL_WORKER_PROTOCOL;
 	m.limits = d->plan.limits.of;
 	m.n_limits = LIMITS;
 	m.config_hash = d->plan.config_hash;
@@ -215,6 +216,15 @@ static void hang_up(void)
 		close(fd);
 }
 
+static const char *said(void)
+{
+	static char text[512];
+	ssize_t n = pread(log_fd, text, sizeof text - 1, 0);
+
+	text[n > 0 ? n : 0] = 0;
+	return text;
+}
+
 /* How the worker ended: its wait status. */
 static int live(struct daemon *d, const struct life *l)
 {
@@ -243,20 +253,12 @@ static int live(struct daemon *d, const struct life *l)
 	control_close(&c);
 	hang_up();
 	if (!strchr(walls, '.'))
-		fail_msg("%s: %s %s: the worker was never ready: status 0x%x", d->name, l->way, l->what, status);
+		fail_msg("%s: %s %s: the worker was never ready: status 0x%x: %s", d->name, l->way, l->what, status, said());
 	if (!strstr(walls, "seccomp") != l->open)
 		fail_msg("%s: %s %s: walls: \"%s\"", d->name, l->way, l->what, walls);
 	return status;
 }
 
-static const char *said(void)
-{
-	static char text[512];
-	ssize_t n = pread(log_fd, text, sizeof text - 1, 0);
-
-	text[n > 0 ? n : 0] = 0;
-	return text;
-}
 static bool refused(int status)
 {
 	return (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS) || (WIFEXITED(status) && WEXITSTATUS(status) == CAGE_REFUSED);

@@ -141,6 +141,27 @@ static void a_death_without_a_record_leads_to_the_cold_start(void **state)
 	assert_int_equal(strikes_add(&s, &f), STRIKE_RETRY);
 }
 
+/* Under load each step has records of its own, and they are got past: that does not hide what dies on time, again and again. */
+static void progress_of_records_does_not_hide_a_death_on_time(void **state)
+{
+	struct strikes s = { 0 };
+	struct flight f = at(LINK_UP, 4096, 4160, 4000);
+
+	(void)state;
+	f.what = 0xFF;
+	assert_int_equal(strikes_add(&s, &f), STRIKE_RETRY);
+	f.consumed[LINK_UP] = 8000;
+	f.furthest[LINK_UP] = 8064;
+	f.now_ns += 1000000;
+	assert_int_equal(strikes_add(&s, &f), STRIKE_COLD);
+	/* A record that kills after it is judged by itself. */
+	s = (struct strikes){ 0 };
+	assert_int_equal(strikes_add(&s, &f), STRIKE_RETRY);
+	f.what = LINK_UP + 1;
+	assert_int_equal(strikes_add(&s, &f), STRIKE_RETRY);
+	assert_int_equal(strikes_add(&s, &f), STRIKE_SKIP);
+}
+
 static void a_new_generation_voids_positions(void **state)
 {
 	struct strikes s = { 0 };
@@ -167,6 +188,7 @@ int main(void)
 		cmocka_unit_test(the_connection_of_a_quarantine_starts_higher),
 		cmocka_unit_test(data_of_the_controller_climbs_by_its_handle),
 		cmocka_unit_test(a_death_without_a_record_leads_to_the_cold_start),
+		cmocka_unit_test(progress_of_records_does_not_hide_a_death_on_time),
 		cmocka_unit_test(a_new_generation_voids_positions),
 	};
 
