@@ -18,7 +18,8 @@ struct program {
 	const struct core *core;
 	const char *up, *down;		/* the neighbours' names; NULL: none.  Downstream dials upstream's NAME.sock */
 	bool ready_when_attached;	/* its core gives no NOTICE_READY: it is ready once its worker and links are there */
-	uint64_t ring_size;		/* octets of ring data on links to neighbours; 0: RING_SIZE_DEFAULT */
+	uint64_t ring_size;		/* octets of ring data on the link upstream, a power of two; 0: RING_SIZE_DEFAULT ... */
+	uint64_t ring_base, ring_each;	/* ... and more, where so much and so much a connection is to fit it */
 
 	/* Supervisor side. */
 	int (*configure)(const struct device *d, struct config_sink *sink);	/* every RECORD_CONFIG of this daemon but DONE */
