@@ -134,7 +134,7 @@ void worker_commit(struct worker *w)
 	stats_add(w->stats, SHELL_steps, 1);
 	stats_add(w->stats, SHELL_records, records);
 	stats_add(w->stats, SHELL_acts, w->acts);
-	stats_show(w->stats, w->step.arena);
+	stats_show(w->stats, &w->step);
 	w->taken = 0;
 	w->acts = 0;
 }

@@ -1,12 +1,16 @@
 /* shm/stats.c */
 #include "shm/stats.h"
 
-void stats_show(struct stats *st, const struct arena *a)
+void stats_show(struct stats *st, struct step *s)
 {
-	const struct counters *c = counters_next(a, NULL);
+	const struct counters *c = counters_only(s->arena);
 
-	for (unsigned i = 0; c && i < COUNTERS; i++)
-		atomic_store_explicit(&st->core[i], c->at[i], memory_order_relaxed);
+	for (; s->counted; s->counted &= s->counted - 1) {
+		unsigned i = (unsigned)__builtin_ctzll(s->counted);
+
+		if (i < COUNTERS)
+			atomic_store_explicit(&st->core[i], c->at[i], memory_order_relaxed);
+	}
 }
 
 const char *stats_shell_name(unsigned c)

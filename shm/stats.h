@@ -34,8 +34,8 @@ struct stats {
 
 /* Bytes to create a stats segment with. */
 static inline size_t stats_size(void) { return sizeof(struct stats); }
-/* Copy the core's counters as committed. */
-void stats_show(struct stats *st, const struct arena *a);
+/* Copy those of the core's counters that have changed, as committed. */
+void stats_show(struct stats *st, struct step *s);
 static inline void stats_add(struct stats *st, enum shell_counter c, uint64_t n)
 {
 	atomic_store_explicit(&st->shell[c], atomic_load_explicit(&st->shell[c], memory_order_relaxed) + n, memory_order_relaxed);

@@ -27,6 +27,7 @@ void step_recover(struct step *s)
 {
 	arena_rollback(s->arena);
 	s->moved = false;
+	s->counted = ~0ull;
 }
 
 static void publish(struct step_link *k)

@@ -53,6 +53,7 @@ struct step {
 	unsigned fresh;				/* bit l: on_link is still to be called */
 	unsigned full;				/* link whose ring lacked room */
 	bool moved;				/* something was taken or given since the last commit */
+	uint64_t counted;			/* bit c: counter c has changed since stats_show */
 };
 
 /* A step over an arena that is open; no links yet.  Refuses (panics on) a core whose first pools are not STEP_STATE. */
@@ -107,6 +108,7 @@ void step_commit(struct step *s);
 static inline void step_count(struct step *s, unsigned counter, uint64_t n)
 {
 	counters_edit(s->arena, counters_only(s->arena))->at[counter] += n;
+	s->counted |= 1ull << counter;
 }
 
 /* Entropy: octets from the committed pool; false if it holds less (the shell refills it before each batch). */

@@ -331,7 +331,7 @@ static void test_counters_are_shown(void **state)
 	begin(&b, 1, 1);
 	step_count(&b.step, 1, 42);
 	step_commit(&b.step);
-	stats_show(st, &b.arena);
+	stats_show(st, &b.step);
 	assert_int_equal(atomic_load(&st->core[1]), 42);
 	stats_add(st, SHELL_kicks, 2);
 	assert_int_equal(atomic_load(&st->shell[SHELL_kicks]), 2);
