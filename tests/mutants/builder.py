@@ -15,7 +15,7 @@ SECONDS = 120
 HOST = ["hostd/core/*.c", "tests/lib/story_hostd.c", "tests/lib/host_world.c"]
 GATT = ["gattd/core/*.c", "tests/lib/story_gattd.c", "tests/lib/gatt_world.c"]
 MILL = ["tests/lib/mill.c", "tests/lib/story_mill.c", "tests/lib/tape.c", "tests/lib/stage.c"]
-SHM = ["shm/arena.c", "shm/arena_check.c", "shm/fifo.c", "shm/step.c", "shm/undo.c"]
+SHM = ["shm/arena.c", "shm/arena_check.c", "shm/fifo.c", "shm/queue.c", "shm/step.c", "shm/undo.c"]
 LINE = ["transportd/core.c", "transportd/h4.c", "transportd/host_port.c", "transportd/snoop.c", "transportd/sock.c",
         "transportd/sock_tcp.c", "transportd/transport.c",
         "transportd/stream*.c", "tests/lib/line_world.c", "wire/*.c"]
