@@ -167,7 +167,7 @@ $(foreach p,$(PARTS:/program=),$(eval $(call PART,$p)))
 $(foreach p,$(PROGS),$(eval $(call PROG,$p)))
 
 # What the cores cost, without shells; once as they are and once without an undo log.
-CORES_C := $(wildcard tests/load/*.c) tests/lib/core_harness.c tests/lib/host_world.c tests/lib/gatt_world.c \
+CORES_C := $(wildcard tests/load/*.c) tests/lib/core_harness.c tests/lib/tape.c tests/lib/host_world.c tests/lib/gatt_world.c \
 	$(foreach l,hostd/core gattd/core shm wire base,$($l.src))
 cores: $B/cores $B/cores-plain
 $B/cores $B/cores-plain: $(CORES_C) $(wildcard hostd/core/*.h gattd/core/*.h shm/*.h base/*.h wire/* tests/lib/*.h tests/load/*.h)

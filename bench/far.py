@@ -32,10 +32,12 @@ def device(connections):
 class Far:
     """with Far(connections) as f: f.load("write", seconds=5)      A pipeline on a far side of its own."""
 
-    def __init__(self, connections=8, buffers=8, pin=False, args=()):
+    """@together  the three workers and the far side on one processor, so that no wake-up goes from one to another"""
+
+    def __init__(self, connections=8, buffers=8, together=False, args=()):
         self.tmp = tempfile.TemporaryDirectory(prefix="trefoil-bench-")
         self.path = str(Path(self.tmp.name) / "hci.sock")
-        self.pin = pin
+        self.together = together
         self.proc = subprocess.Popen([str(BIN / "hammer"), "far", "--listen", self.path, "--buffers", str(buffers)],
                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self.proc.stdout.readline() == "listening\n"
@@ -50,11 +52,9 @@ class Far:
         rows = {r["name"]: r for r in self.pipeline.status()["processes"]}
         self.supervisors = {n: rows[n]["pid"] for n in NAMES}
         self.workers = {n: rows[n]["worker_pid"] for n in NAMES}
-        if self.pin:                  # the far side and hostd on one core, their neighbours on the other
-            cores = sorted(os.sched_getaffinity(0))[:2]
-            for pid, core in ((self.proc.pid, cores[0]), (self.workers["hostd"], cores[0]),
-                              (self.workers["transportd"], cores[-1]), (self.workers["gattd"], cores[-1])):
-                os.sched_setaffinity(pid, {core})
+        if self.together:
+            for pid in (self.proc.pid, *self.workers.values()):
+                os.sched_setaffinity(pid, {max(os.sched_getaffinity(0))})
 
     def say(self, line):
         self.proc.stdin.write(line + "\n")

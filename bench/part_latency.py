@@ -26,7 +26,7 @@ def measure(options):
     samples = {"read": [], "chain": [], "loop": []}
     cpu = {"read": [], "chain": [], "loop": []}
     runs = []
-    with Far(8, pin=options.pin) as far:
+    with Far(8, together=options.together) as far:
         far.load("read", trips=50, pause_us=pause_us)
         for _ in range(blocks):
             r = far.load("read", trips=trips, pause_us=pause_us, calls=1)

@@ -91,7 +91,7 @@ def percentiles(values):
 def measure(options):
     total = 30 if options.quick else 1000
     kills, notifications = [], 0
-    with Far(8, pin=options.pin) as far:
+    with Far(8, together=options.together) as far:
         watches = {n: Watch(far, n) for n in NAMES}
         while len(kills) < total:
             notifications += block(far, watches, kills, total)["notifications"]

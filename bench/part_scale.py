@@ -30,7 +30,7 @@ def costs(options):
     seconds, rounds = (0.5, 1) if options.quick else (2, 3)
     result = {}
     for n in COUNTS:
-        with Far(n, pin=options.pin) as far:
+        with Far(n, together=options.together) as far:
             writes, told = [], []
             for _ in range(rounds):
                 more = FEW if n >= 64 else {}
@@ -48,7 +48,7 @@ def stalled(options):
     result = {}
     for n in (8, 64):
         for name, more in (("commands", FEW), ("requests", {"every": 1, "window": 2, "pace": 0x101})):
-            with Far(n, pin=options.pin) as far:
+            with Far(n, together=options.together) as far:
                 r = far.load("write", connections=n, stalled=n - 1, seconds=1 if options.quick else 5, **more)
                 result[f"{name} {n}"] = {k: r[k] for k in ("jain", "least", "most", "writes", "reads", "seconds")}
     return result
