@@ -2,7 +2,8 @@
 # called), and the C library's calls in place of which the models stand.  Optimised in every mode: it runs thousands of seeds.
 SIM := $O/tests/simulation/sim
 sim.product := $(wildcard airsim/core/*.c hostd/core/*.c gattd/core/*.c wire/*.c base/*.c) shm/arena.c shm/arena_check.c shm/fifo.c \
-	shm/step.c shm/undo.c shm/stats.c runtime/worker_take.c transportd/core.c transportd/h4.c transportd/host_port.c transportd/snoop.c \
+	shm/queue.c shm/step.c shm/undo.c shm/stats.c runtime/worker_take.c \
+	runtime/recorder.c runtime/recording.c shm/arena_image.c shm/migrate.c transportd/core.c transportd/h4.c transportd/host_port.c transportd/snoop.c \
 	transportd/stream.c transportd/stream_in.c transportd/stream_out.c transportd/stream_kind.c transportd/worker.c
 sim.seen := $(sim.product) tests/simulation/sim_shell.c
 sim.own := $(filter-out tests/simulation/sim_shell.c,$(wildcard tests/simulation/sim_*.c))
@@ -11,9 +12,9 @@ sim.unseen := $(sim.own) $(filter airsim/% wire/% base/%,$(sim.product)) $(GEN_C
 sim.seen := $(filter-out $(sim.unseen),$(sim.seen))
 SIM_CFLAGS := $(BASE_CFLAGS) -O2 -g -DTREFOIL_DEBUG $(WARN) $(if $(IS_CLANG),,-Wno-tsan -Wno-clobbered)
 SIM_SEEN := -fsanitize=thread -fno-builtin-memcpy -fno-builtin-memmove -fno-builtin-memset
-SIM_WRAPS := memcpy memmove memset malloc calloc free abort _exit recv read write splice ioctl fcntl getsockopt setsockopt shutdown \
+SIM_WRAPS := memcpy memmove memset malloc calloc free abort _exit recv recvmsg read write splice ioctl fcntl getsockopt setsockopt shutdown \
 	getrandom arena_panic change_note gatt_owe acl_release connection_free_now gatt_on_pdu \
-	gatt_on_request bearer_set_ready
+	gatt_on_request bearer_set_ready window_renew
 sim_obj = $(patsubst %.c,$O/sim/%.o,$(patsubst build/gen/%,gen/%,$1))
 
 $O/sim/gen/%.o: $(GEN)/%.c $O/flags | $(GEN_H)

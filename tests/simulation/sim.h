@@ -128,6 +128,8 @@ struct sim_worker {
 	unsigned aim;				/* only with a record of this kind in its hands; KIND_ANY: whatever */
 	uint32_t left;
 	uint64_t armed_until_ns;
+	int kick[8];				/* bells that its next system call rings: private memory, too */
+	unsigned kicks;
 	uint32_t idle[ARENA_POOLS];		/* objects in each pool before the first connection */
 	unsigned steps;
 };

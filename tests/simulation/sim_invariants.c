@@ -3,6 +3,7 @@
  * For a connection that hostd and gattd both know, at any moment between two turns while all workers are there:
  *   window in    hostd may still send + under way + gattd has not handed back + handed back, under way  = gattd's window
  *   window out   gattd may still send + under way + hostd owes + handed back, under way + waits in tx   = hostd's window
+ * For the chunks that no window has of its own: those that are nobody's, which are free, + those that each connection has = all.
  * For the controller's buffers: free ones + those that each connection has = all of them. */
 #include "tests/simulation/sim_story.h"
 #include "tests/simulation/sim_view.h"
@@ -68,9 +69,18 @@ static void judge_windows(const struct view_connection *c)
 		sim_fail(INVARIANT_credits, "connection %u: window in is %u, adds up to %u: %u free, %u under way, %u held, %u under way back",
 		    c->index, b.window_in, in, c->window, down.pdus, b.used_in, up.credit);
 	out = b.room_out + up.pdus + c->owed + down.credit;
-	if (out > b.window_out || (c->tx_empty && out != b.window_out))
+	if (out > c->window_out || (c->tx_empty && out != c->window_out))
 		sim_fail(INVARIANT_credits, "connection %u: window out is %u, adds up to %u: %u free, %u under way, %u owed, %u under way back",
-		    c->index, b.window_out, out, b.room_out, up.pdus, c->owed, down.credit);
+		    c->index, c->window_out, out, b.room_out, up.pdus, c->owed, down.credit);
+}
+
+static void judge_chunks(const char *who, struct view_chunks v)
+{
+	sim_judge(INVARIANT_credits);
+	if (v.spare + v.lent != v.whole || v.spare > v.whole)
+		sim_fail(INVARIANT_credits, "%s has %u chunks for its windows: %u are nobody's, and %u are lent", who, v.whole, v.spare, v.lent);
+	if (v.live + v.spare > v.count)
+		sim_fail(INVARIANT_credits, "%s could promise %u chunks more, and %u of %u are in use", who, v.spare, v.live, v.count);
 }
 
 static void judge_buffers(void)
@@ -94,7 +104,11 @@ void sim_invariants_event(void)
 {
 	struct view_connection c;
 
-	if (!sim_all_alive() || sim.link[1].lost)
+	if (!sim_all_alive())
+		return;
+	judge_chunks("hostd", view_chunks_host());
+	judge_chunks("gattd", view_chunks_gatt());
+	if (sim.link[1].lost)
 		return;
 	judge_buffers();
 	for (unsigned i = 0; view_connection(i, &c); i++)
@@ -163,6 +177,9 @@ void sim_invariants_end(void)
 	for (unsigned i = 0; i < SIM_WORKERS; i++)
 		judge_pools((enum sim_who)i);
 	judge_buffers();
+	if (view_chunks_host().lent || view_chunks_gatt().lent)
+		sim_fail(INVARIANT_pools, "nobody is connected, and hostd has lent %u chunks, gattd %u", view_chunks_host().lent,
+		    view_chunks_gatt().lent);
 	if (all.credits != all.total)
 		sim_fail(INVARIANT_buffers, "nobody is connected, and %u of %u buffers are free", all.credits, all.total);
 	/* A command that hostd discards is missed by each that would have heard of it; a change that gattd discards, by one. */

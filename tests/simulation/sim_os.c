@@ -4,7 +4,7 @@
  *                        and moves it on, a read moves it back by what it takes
  *   pipe, splice         a byte queue; splice moves octets from it to the socket, at once or not at all
  *   the loop             a turn ends in loop_run_once: what it waits for is noted, and the world goes on
- *   doorbells            link_kick wakes the worker that the number names, a while later
+ *   doorbells            loop_kick queues; loop_run_once and loop_submit ring: the worker that the number names wakes a while later
  *
  * Each call is a point at which its worker may die, before it has any effect.  The functions come in place of the C library's by
  * the linker's --wrap, so that transportd's sources are the product's. */
@@ -111,23 +111,38 @@ static int refuse(int error)
 }
 
 /* ---- the socket and the pipe ---- */
-ssize_t __wrap_recv(int fd, void *to, size_t n, int flags);
-ssize_t __wrap_recv(int fd, void *to, size_t n, int flags)
+/* A peek gives less than it was asked for where no more is there, or where somebody passes descriptors along with his octets. */
+ssize_t __wrap_recvmsg(int fd, struct msghdr *m, int flags);
+ssize_t __wrap_recvmsg(int fd, struct msghdr *m, int flags)
 {
-	uint32_t skip = flags & MSG_PEEK && os.peek_offset > 0 ? (uint32_t)os.peek_offset : 0, most;
+	uint32_t skip = os.peek_offset > 0 ? (uint32_t)os.peek_offset : 0, there, n;
 
 	sim_point_call();
-	if (fd != FD_SOCKET)
+	if (fd != FD_SOCKET || !(flags & MSG_PEEK) || m->msg_iovlen != 1)
 		return refuse(EBADF);
 	if (os.in.len <= skip)
 		return os.shut ? 0 : refuse(EAGAIN);
-	most = some(MIN((uint32_t)n, os.in.len - skip));
-	sim_queue_peek(&os.in, skip, to, most);
-	if (flags & MSG_PEEK) {
-		if (os.peek_offset >= 0)
-			os.peek_offset += most;
-		return most;
-	}
+	there = MIN((uint32_t)m->msg_iov->iov_len, os.in.len - skip);
+	n = some(there);
+	sim_queue_peek(&os.in, skip, m->msg_iov->iov_base, n);
+	m->msg_flags = n < there ? MSG_CTRUNC : 0;
+	if (os.peek_offset >= 0)
+		os.peek_offset += n;
+	return n;
+}
+
+ssize_t __wrap_recv(int fd, void *to, size_t n, int flags);
+ssize_t __wrap_recv(int fd, void *to, size_t n, int flags)
+{
+	uint32_t most;
+
+	sim_point_call();
+	if (fd != FD_SOCKET || flags & MSG_PEEK)
+		return refuse(EBADF);
+	if (!os.in.len)
+		return os.shut ? 0 : refuse(EAGAIN);
+	most = some(MIN((uint32_t)n, os.in.len));
+	sim_queue_peek(&os.in, 0, to, most);
 	sim_queue_drop(&os.in, most);
 	if (os.peek_offset > 0)
 		os.peek_offset = MAX(os.peek_offset - (int64_t)most, (int64_t)0);
@@ -247,12 +262,11 @@ ssize_t __wrap_getrandom(void *to, size_t n, unsigned flags)
 
 /* ---- doorbells and the loop ---- */
 /* FD_BELLS + 4 * worker + link, or the supervisors' beyond. */
-void link_kick(int peer_bell)
+static void ring_bell(int fd)
 {
-	unsigned n = (unsigned)(peer_bell - FD_BELLS);
+	unsigned n = (unsigned)(fd - FD_BELLS);
 	bool late = sim_chance(sim.late_kick_permille);
 
-	sim_point_call();
 	if (sim_plant_kick_lost())
 		return;
 	if (late)
@@ -263,10 +277,27 @@ void link_kick(int peer_bell)
 		sim_operator_kick(sim_spread(sim.kick_most_ns));
 }
 
+/* The system call that they leave with: who dies before it has rung nobody. */
+int loop_submit(struct loop *l)
+{
+	struct sim_worker *k = sim.running;
+
+	(void)l;
+	if (k->kicks)
+		sim_point_call();
+	for (unsigned i = 0; i < k->kicks; i++)
+		ring_bell(k->kick[i]);
+	k->kicks = 0;
+	return 0;
+}
+
 int loop_kick(struct loop *l, int fd)
 {
-	(void)l;
-	link_kick(fd);
+	struct sim_worker *k = sim.running;
+
+	if (k->kicks == ARRAY_LEN(k->kick))
+		loop_submit(l);
+	k->kick[k->kicks++] = fd;
 	return 0;
 }
 
@@ -274,7 +305,7 @@ uint64_t loop_now(void) { return sim.now_ns; }
 
 int loop_run_once(struct loop *l, uint64_t deadline_ns)
 {
-	(void)l;
+	loop_submit(l);
 	sim.running->due_ns = deadline_ns ? deadline_ns : sim.now_ns;
 	return 0;
 }
@@ -315,7 +346,11 @@ void sim_os_callbacks(struct sim_worker *k)
 		}
 }
 
-void sim_os_worker_gone(struct sim_worker *k) { memset(k->watch, 0, sizeof k->watch); }
+void sim_os_worker_gone(struct sim_worker *k)
+{
+	memset(k->watch, 0, sizeof k->watch);
+	k->kicks = 0;
+}
 
 /* ---- what is left of a shell's surroundings ---- */
 void watchdog_rest(void) { }

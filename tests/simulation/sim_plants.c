@@ -38,3 +38,14 @@ _Noreturn void __wrap_arena_panic(const char *what)
 {
 	sim_fail(INVARIANT_arena, "%s panics: %s", sim.running ? sim_who_name(sim.running->who) : "the test", what);
 }
+
+uint32_t __real_window_renew(uint32_t *extra, uint32_t most, uint32_t *spare, uint32_t owed);
+uint32_t __wrap_window_renew(uint32_t *extra, uint32_t most, uint32_t *spare, uint32_t owed);
+uint32_t __wrap_window_renew(uint32_t *extra, uint32_t most, uint32_t *spare, uint32_t owed)
+{
+	uint32_t octets = __real_window_renew(extra, most, spare, owed);
+
+	if (*spare && sim_plant_now(PLANT_chunk_lost, 100))
+		(*spare)--;
+	return octets;
+}

@@ -43,7 +43,7 @@ static void attach(struct worker *w)
 		k->watch = loop_watch(w->loop, k->bell, POLLIN, LOOP_EDGE, worker_on_bell, w);
 		cap = ring_payload_max(k->size_in);
 		w->buf_cap = cap > w->buf_cap ? cap : w->buf_cap;
-		link_kick(k->peer_bell);
+		loop_kick(w->loop, k->peer_bell);
 		w->step.link[l].kick = false;
 	}
 	w->buf = malloc(w->buf_cap ? w->buf_cap : 1);

@@ -21,8 +21,8 @@ bool view_connection(unsigned i, struct view_connection *ret)
 	if (!c)
 		return false;
 	*ret = (struct view_connection){ .index = (uint16_t)(connection_id_of(c).v >> 16), .generation = (uint16_t)connection_id_of(c).v,
-		.open = c->state == CONNECTION_OPEN, .known = gatt_knows(&h, c), .tx_empty = !fifo_len(c, tx) && !c->tx_left,
-		.window = c->window, .owed = c->owed, .outstanding = c->outstanding };
+		.open = c->state == CONNECTION_OPEN, .known = gatt_knows(&h, c), .tx_empty = !c->tx.len && !c->tx_left,
+		.window = c->window, .owed = c->owed, .window_out = window_out(c), .outstanding = c->outstanding };
 	memcpy(ret->peer, c->peer, 6);
 	return true;
 }
@@ -32,4 +32,15 @@ struct view_buffers view_buffers(void)
 	struct host h = the_host();
 
 	return (struct view_buffers){ the_radio(&h)->state == HOST_UP, the_flow(&h)->credits, the_flow(&h)->total };
+}
+
+struct view_chunks view_chunks_host(void)
+{
+	struct host h = the_host();
+	struct view_chunks v = { .whole = SPARE_BESIDES + SPARE_EACH * h.arena->pool[POOL_connection].count,
+		.spare = the_flow(&h)->spare, .live = arena_live(h.arena, POOL_chunk), .count = h.arena->pool[POOL_chunk].count };
+
+	for (const struct connection *c = connection_next(h.arena, NULL); c; c = connection_next(h.arena, c))
+		v.lent += c->extra;
+	return v;
 }
