@@ -106,6 +106,7 @@ struct sim_link {		/* between two workers, or between a worker and its superviso
 	uint64_t size[2];			/* of the ring that this side produces */
 	uint32_t generation;
 	uint64_t absent_ns;			/* one side is away since; 0: both are there */
+	struct { uint64_t head, since_ns; } wait[2];	/* of what a side produces: what is not taken, and since when */
 	bool lost;				/* given up: a new generation comes with both sides */
 };
 
@@ -268,6 +269,7 @@ void sim_tap_open(void);
 void sim_tap_run(void);					/* what the links have carried since */
 void sim_tap_renewed(unsigned link);
 void sim_invariants_event(void);			/* after every event */
+void sim_invariants_waits(uint64_t next_ns);		/* before it: nothing happens until then */
 void sim_invariants_idle(void);				/* the pools as they are before the first connection */
 void sim_invariants_end(void);
 uint64_t sim_counter(enum sim_who who, const char *name);

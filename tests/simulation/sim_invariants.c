@@ -8,9 +8,9 @@
 #include "tests/simulation/sim_story.h"
 #include "tests/simulation/sim_view.h"
 
-enum { CHANNEL = 2 };
-static const struct arena *arena_of(enum sim_who who) { return &sim.worker[who].w->arena; }
+enum { CHANNEL = 2, RING_WAIT_S = 1 };
 
+static const struct arena *arena_of(enum sim_who who) { return &sim.worker[who].w->arena; }
 
 uint64_t sim_counter(enum sim_who who, const char *name)
 {
@@ -113,6 +113,25 @@ void sim_invariants_event(void)
 	judge_buffers();
 	for (unsigned i = 0; view_connection(i, &c); i++)
 		judge_windows(&c);
+}
+
+/* ---- progress ---- */
+/* While everybody is there each ring is read, whoever stalls: what lies in one does not lie there for long. */
+void sim_invariants_waits(uint64_t next_ns)
+{
+	for (unsigned l = 0; l < 2; l++)
+		for (unsigned side = 0; side < 2; side++) {
+			struct sim_link *k = &sim.link[l];
+			uint64_t head = k->region[!side]->head.pos, *since_ns = &k->wait[side].since_ns;
+
+			if (!sim_all_alive() || k->lost || head == k->region[side]->tail.pos)
+				*since_ns = NEVER;
+			else if (*since_ns == NEVER || head != k->wait[side].head)
+				*since_ns = sim.now_ns;
+			k->wait[side].head = head;
+			if (*since_ns != NEVER && next_ns - *since_ns > RING_WAIT_S * SECOND)
+				sim_fail(INVARIANT_progress, "what side %u of link %u has to say is not taken for %u s", side, l, RING_WAIT_S);
+		}
 }
 
 /* ---- agreement ---- */

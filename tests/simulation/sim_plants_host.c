@@ -24,8 +24,11 @@ void __wrap_connection_free_now(struct host *h, const struct connection *c)
 {
 	struct connection_id id = connection_id_of(c);
 
-	if (sim_plant_now(PLANT_connection_leaks, 200))
+	if (sim_plant_now(PLANT_connection_leaks, 200)) {
+		for (enum host_list l = 0; l < HOST_LISTS; l++)
+			list_remove(h, l, c);
 		return;
+	}
 	if (sim_plant_now(PLANT_credit_to_the_dead, 500)) {
 		memset(step_reserve(h->step, LINK_DOWN, 4), 0, 4);
 		step_give(h->step, LINK_DOWN, (struct record){ .len = 4, .kind = RECORD_CREDIT, .index = (uint16_t)(id.v >> 16),

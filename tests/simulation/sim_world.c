@@ -206,6 +206,7 @@ static void run_world(void)
 		sim_judge(INVARIANT_progress);
 		if (next == NEVER)
 			sim_fail(INVARIANT_progress, "everybody sleeps, and there is work");
+		sim_invariants_waits(max64(next, sim.now_ns));
 		sim.now_ns = max64(next, sim.now_ns);
 		event();
 		if (!sim.ready && sim_operator_ready() && sim_all_alive()) {
