@@ -33,6 +33,8 @@ enum record_kind {
 	RECORD_NOTICE = 0x43,			/* to the supervisor: something happened that it must act on or tell */
 	RECORD_NEIGHBOUR_LOST = 0x44,		/* to the worker: the neighbour on link header.index (enum step_link_role) is given
 						 * up; header.generation: low 16 bits of that link's.  May come more than once */
+	RECORD_NEIGHBOUR_AWAY = 0x45,		/* to the worker: that of the neighbour on link header.index is not there now */
+	RECORD_NEIGHBOUR_BACK = 0x46,		/* ... is there.  Of both the last is true; for cores of program->hears_of alone */
 
 	RECORD_PAD = 0xFF,			/* fills a ring up to its end; never seen by a core */
 };

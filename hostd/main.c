@@ -42,6 +42,7 @@ int main(int argc, char **argv)
 		.core = &hostd_core,
 		.up = "transportd",
 		.down = "gattd",
+		.hears_of = 1u << LINK_UP,
 		.configure = configure,
 	};
 

@@ -307,6 +307,8 @@ static int take_over(struct supervisor *s, struct fd_set_named *set)
 	for (unsigned l = LINK_UP; !r && l < STEP_LINKS; l++)
 		if (s->link[l].lost)		/* the former life may have died before it said so */
 			sup_link_tell_lost(s, l);
+		else
+			sup_link_tell_there(s, l);	/* not before its supervisor says so */
 	return r;
 }
 

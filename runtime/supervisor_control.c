@@ -193,8 +193,10 @@ static int on_worker_died(void *self, struct control_in *in, const WorkerDied *m
 	struct sup_conn *c = self;
 
 	(void)in;
-	if (c->role == CONN_NEIGHBOUR)
-		log_debug("worker of a neighbour died", LOG_STR("name", m->name), LOG_INT("signal", m->signal));
+	if (c->role != CONN_NEIGHBOUR)
+		return 0;
+	log_debug("worker of a neighbour died", LOG_STR("name", m->name), LOG_INT("signal", m->signal));
+	sup_link_there(c->s, c->neighbour, false);
 	return 0;
 }
 
@@ -203,8 +205,10 @@ static int on_worker_restarted(void *self, struct control_in *in, const WorkerRe
 	struct sup_conn *c = self;
 
 	(void)in;
-	if (c->role == CONN_NEIGHBOUR)
-		log_debug("worker of a neighbour is back", LOG_STR("name", m->name), LOG_UINT("outage_us", m->outage_us));
+	if (c->role != CONN_NEIGHBOUR)
+		return 0;
+	log_debug("worker of a neighbour is there", LOG_STR("name", m->name), LOG_UINT("outage_us", m->outage_us));
+	sup_link_there(c->s, c->neighbour, true);
 	return 0;
 }
 

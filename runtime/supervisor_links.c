@@ -74,6 +74,29 @@ static int say_offer(struct supervisor *s, struct sup_conn *c, const struct link
 	return r;
 }
 
+/* A core that misses one for want of room in its queue is no worse off than one that is never told, or waits for its own limit. */
+void sup_link_tell_there(struct supervisor *s, unsigned l)
+{
+	const struct sup_link *k = &s->link[l];
+	struct record h = { .kind = k->there ? RECORD_NEIGHBOUR_BACK : RECORD_NEIGHBOUR_AWAY, .index = (uint16_t)l,
+		.generation = (uint16_t)k->end.generation };
+
+	if (!(s->p->hears_of & 1u << l) || !k->end.generation)
+		return;
+	if (sup_small_push(s, h, (struct bytes){ 0 }))
+		log_warn("worker is not told of its neighbour", LOG_STR("name", k->name));
+	sup_small_pump(s);
+}
+
+void sup_link_there(struct supervisor *s, unsigned l, bool there)
+{
+	bool news = s->link[l].there != there;
+
+	s->link[l].there = there;
+	if (news)
+		sup_link_tell_there(s, l);
+}
+
 static void settled(struct supervisor *s, struct sup_conn *c)
 {
 	unsigned l = c->neighbour;
@@ -84,14 +107,13 @@ static void settled(struct supervisor *s, struct sup_conn *c)
 	if (l == LINK_UP)
 		s->dial_step = 0;
 	log_info("link settled", LOG_STR("with", k->name), LOG_UINT("generation", k->end.generation));
-	if (k->given) {
+	if (k->given)
 		sup_check_ready(s);
-		return;
-	}
-	if (s->worker.state == WORKER_NONE)
+	else if (s->worker.state == WORKER_NONE)
 		sup_worker_want(s);
 	else
 		sup_worker_replace(s, false, "new link");	/* its io_uring is sealed: new descriptors, new worker */
+	sup_worker_tell(s, c);		/* the last: it may close c */
 }
 
 /* Take `e` as the link: stored one level up and acknowledged before anybody uses it. */
@@ -279,6 +301,7 @@ void sup_link_closed(struct supervisor *s, struct sup_conn *c)
 	k->conn = NULL;
 	k->settled = false;
 	link_end_close(&k->offered);
+	sup_link_there(s, c->neighbour, false);
 	if (k->end.generation) {
 		sup_kick(s, k->end.bell);
 		if (!k->lost && !s->timer[absent_timer[c->neighbour]])

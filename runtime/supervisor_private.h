@@ -69,6 +69,7 @@ struct sup_link {			/* to a neighbour */
 	bool attached;			/* or with it or an older generation of it, and still holds that */
 	bool lost;			/* given up: a new generation when it comes back */
 	bool lost_told;			/* the core has it in its queue */
+	bool there;			/* the neighbour's worker, as far as its supervisor has said so */
 };
 
 enum worker_state { WORKER_NONE, WORKER_STARTING, WORKER_RUNNING, WORKER_ENDING };
@@ -189,6 +190,8 @@ void sup_worker_kill(struct supervisor *s);
 void sup_worker_lied(struct supervisor *s);	/* killed too, but counted as its own death */
 void sup_worker_end(struct supervisor *s);	/* for good: waits for it */
 void sup_worker_want(struct supervisor *s);	/* start it as soon as what it needs is there */
+/* To the neighbour at c, or (NULL) to all: our worker is there.  Nothing if it is not.  May close c. */
+void sup_worker_tell(struct supervisor *s, struct sup_conn *c);
 const char *sup_state(const struct supervisor *s);
 
 /* supervisor_takeover.c */
@@ -223,6 +226,9 @@ void sup_link_closed(struct supervisor *s, struct sup_conn *c);
 void sup_link_refuse(struct supervisor *s, unsigned l, const char *why);
 void sup_link_give_up(struct supervisor *s, unsigned l);
 void sup_link_tell_lost(struct supervisor *s, unsigned l);
+/* The neighbour's worker is there, or not; and what the core is told of that, again where it may not have heard it. */
+void sup_link_there(struct supervisor *s, unsigned l, bool there);
+void sup_link_tell_there(struct supervisor *s, unsigned l);
 void sup_link_drop(struct supervisor *s, unsigned l);
 void sup_dial(struct supervisor *s);
 bool sup_links_there(const struct supervisor *s);

@@ -122,7 +122,7 @@ static int give_start(struct supervisor *s)
 	return r;
 }
 
-/* Neighbours hear of it for their logs alone: what they act on is the doorbell. */
+/* What is in their rings they hear of by the doorbell; this is for their cores' deadlines, and their logs. */
 static void tell_neighbours(struct supervisor *s, const Frame *f)
 {
 	for (unsigned l = LINK_UP; l < STEP_LINKS; l++)
@@ -143,7 +143,7 @@ static void tell_died(struct supervisor *s, int signal, int code, bool step_open
 	tell_neighbours(s, &f);
 }
 
-static void tell_restarted(struct supervisor *s)
+void sup_worker_tell(struct supervisor *s, struct sup_conn *c)
 {
 	WorkerRestarted m = CONTROL_INIT(WORKER_RESTARTED);
 	Frame f = CONTROL_FRAME(WORKER_RESTARTED, worker_restarted, &m);
@@ -152,7 +152,12 @@ static void tell_restarted(struct supervisor *s)
 	m.pid = (uint32_t)s->worker.pid;
 	m.restarts = ledger_restarts(s->ledger);
 	m.outage_us = s->worker.outage_us;
-	tell_neighbours(s, &f);
+	if (!s->worker.ready_ns || s->worker.state != WORKER_RUNNING)
+		return;
+	if (c)
+		sup_conn_sent(c, control_send(&c->link, &f, NULL, 0));
+	else
+		tell_neighbours(s, &f);
 }
 
 /* ---- what it says ---- */
@@ -179,8 +184,7 @@ static int on_ready(void *self, struct control_in *in, const Ready *m)
 		sup_conn_sent(c, control_done(&c->link, s->restart_serial, "restarted"));
 		s->restart_conn = 0;
 	}
-	if (w->attempt > 1)
-		tell_restarted(s);
+	sup_worker_tell(s, NULL);
 	sup_check_ready(s);
 	return 0;
 }
@@ -278,6 +282,8 @@ void sup_worker_start(struct supervisor *s)
 		for (unsigned l = LINK_UP; !r && l < STEP_LINKS; l++)
 			if (s->link[l].lost)
 				sup_link_tell_lost(s, l);	/* it may have been in what was thrown away */
+			else
+				sup_link_tell_there(s, l);
 		sup_requests_again(s);
 	}
 	if (!r)

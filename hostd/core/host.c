@@ -224,12 +224,21 @@ static void on_neighbour_lost(struct host *h, unsigned link)
 	}
 }
 
+/* While transportd is away nobody can answer, however long ago it was asked; once it is back, what was asked is asked anew. */
+static void set_patience(struct host *h, unsigned link, uint64_t span_ns)
+{
+	if (link == LINK_UP)
+		radio_change(h)->patience_ns = h->now_ns + span_ns;
+}
+
 static void on_supervisor(struct host *h, const struct record *r, struct bytes payload)
 {
 	switch (r->kind) {
 	case RECORD_CONFIG: on_config(h, payload); break;
 	case RECORD_REQUEST: on_request(h, payload); break;
 	case RECORD_NEIGHBOUR_LOST: on_neighbour_lost(h, r->index); break;
+	case RECORD_NEIGHBOUR_AWAY: set_patience(h, r->index, AWAY_MOST_NS); break;
+	case RECORD_NEIGHBOUR_BACK: set_patience(h, r->index, COMMAND_DEADLINE_NS); break;
 	default: count(h, COUNT_records_bad);
 	}
 }
@@ -262,6 +271,7 @@ static void on_link(struct step *s, unsigned link)
 	r->todo = 1;
 	if (link == LINK_UP) {
 		r->up_lost = r->transport_down = r->recoveries = 0;
+		r->patience_ns = 0;
 		host_restart(&h, HCI_ERROR_HARDWARE_FAILURE, HOST_WAITING);
 	} else if (link == LINK_DOWN) {		/* this gattd knows no connection: its peers have to begin anew, too */
 		r->down_lost = 0;
@@ -286,9 +296,11 @@ static void on_time(struct step *s)
 	if (n)
 		gatt_hand_back(&h, TURN_CONNECTIONS - n);
 	h.may_tell = false;
-	hci_on_time(&h);
-	connection_on_time(&h);
-	acl_on_time(&h);
+	if (the_radio(&h)->patience_ns <= h.now_ns) {
+		hci_on_time(&h);
+		connection_on_time(&h);
+		acl_on_time(&h);
+	}
 	if (the_radio(&h)->todo)
 		host_advance(&h);
 	if (host_has_up(&h))
@@ -308,7 +320,7 @@ static uint64_t deadline(const struct step *s)
 
 	if (r->todo || list_waiting(&h, LIST_WORK) || notice_waiting(&h) || acl_can_pump(&h) || !commands)
 		return 0;
-	return sooner(sooner(commands, f->closing_ns), f->early_ns);
+	return MAX(sooner(sooner(commands, f->closing_ns), f->early_ns), r->patience_ns);
 }
 
 /* The connection of data from the controller, by the handle in its header; NULL: there is none. */

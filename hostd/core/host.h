@@ -32,6 +32,7 @@ enum {
 #define CLOSING_DEADLINE_NS (40 * SECOND_NS)	/* longer than any LL procedure */
 #define EARLY_DEADLINE_NS (SECOND_NS / 5)
 #define STABLE_NS (10 * SECOND_NS)
+#define AWAY_MOST_NS (20 * SECOND_NS)		/* longer than transportd's restarts (5 s) and then its absence (10 s) may last */
 
 #define HOST_COUNTERS(ROW) \
 	ROW(acl_in) ROW(acl_out) ROW(pdus_in) ROW(pdus_out) ROW(connections) ROW(disconnections) ROW(commands) ROW(recoveries) \

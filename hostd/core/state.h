@@ -60,6 +60,7 @@ struct kept_id { uint32_t v; };
 
 struct radio {				/* one: how far we are with the controller and our neighbours */
 	uint64_t up_since_ns;
+	uint64_t patience_ns;		/* no deadline of the controller's is met before: it cannot have answered, or been heard */
 	uint32_t down_life;		/* of gattd: grows when its link begins anew or is given up */
 	uint32_t failed;		/* HOST_FAILED: value of the notice */
 	uint8_t state, after;		/* enum host_state */
