@@ -194,7 +194,6 @@ extern uint8_t *sim_shared_at;
 extern size_t sim_shared_octets;
 
 /* ---- sim_worker.c: memory, links, lives of workers ---- */
-extern bool sim_line_away;		/* transportd may be away for 2 to 5 s, too: hostd is known not to stand that */
 void sim_workers_open(void);
 void sim_worker_kill(struct sim_worker *k, uint64_t away_ns);	/* between two turns */
 void sim_worker_ended(struct sim_worker *k);			/* it died within one */
@@ -262,6 +261,7 @@ void sim_operator_kick(uint64_t after_ns);
 uint64_t sim_operator_next(void);
 bool sim_operator_idle(void);
 void sim_operator_tell_lost(enum sim_who who, unsigned link, uint32_t generation);
+void sim_operator_tell_there(bool there);		/* to hostd, of transportd's worker */
 bool sim_operator_ready(void);
 
 /* ---- sim_tap.c, sim_invariants.c ---- */

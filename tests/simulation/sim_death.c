@@ -200,10 +200,10 @@ void __wrap_free(void *p)
 /* A death that is likely everywhere: anywhere among the next stores, or at a place of its own, or with a record of a kind. */
 void sim_arm(struct sim_worker *k)
 {
-
 	static const uint8_t kinds[] = { KIND_BETWEEN, KIND_ACT, KIND_START, KIND_LINE, RECORD_HCI_COMMAND, RECORD_HCI_ACL,
 		RECORD_HCI_EVENT, RECORD_TRANSPORT_STATE, RECORD_CONNECTED, RECORD_DISCONNECTED, RECORD_L2CAP_PDU, RECORD_CREDIT,
-		RECORD_DISCONNECT, RECORD_CONFIG, RECORD_REQUEST, RECORD_NEIGHBOUR_LOST };
+		RECORD_DISCONNECT, RECORD_CONFIG, RECORD_REQUEST, RECORD_NEIGHBOUR_LOST, RECORD_NEIGHBOUR_AWAY,
+		RECORD_NEIGHBOUR_BACK };
 
 	k->aim = KIND_ANY;
 	k->armed_until_ns = sim.now_ns + SECOND;

@@ -5,7 +5,6 @@
  *   sim --plant NAME --seeds N                             fails unless that mistake is caught by its invariant
  *   sim --plants                                           their names
  *   sim --twice N                                          N seeds at two addresses each: the same octets?
- *   --line-away                                            with any of them: transportd may be away for 2 to 5 s as well
  *
  * Exit: 0 all held; 1 something is wrong; 2 usage. */
 #include <stdlib.h>
@@ -197,7 +196,7 @@ static int run_twice(const struct options *o)
 static int usage(void)
 {
 	fprintf(stderr, "usage: sim [--seeds N] [--from SEED] [--jobs N] [--zeros] [--plant NAME]\n"
-	    "       sim --seed SEED [--verbose] [--plant NAME] | --twice N | --plants    (all: [--line-away])\n");
+	    "       sim --seed SEED [--verbose] [--plant NAME] | --twice N | --plants\n");
 	return 2;
 }
 
@@ -214,8 +213,6 @@ static bool take(struct options *o, const char *name, const char *value, int *at
 {
 	if (!strcmp(name, "--verbose"))
 		return o->verbose = true;
-	if (!strcmp(name, "--line-away"))
-		return sim_line_away = true;
 	if (!strcmp(name, "--zeros"))
 		return o->zeros = true;
 	if (!value)

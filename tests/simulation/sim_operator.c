@@ -7,7 +7,7 @@
 #include "tests/simulation/sim_story.h"
 #include "wire/wire.h"
 
-enum { QUEUE = 96, BODY = 700, REQUESTS = 128 };
+enum { QUEUE = 192, BODY = 700, REQUESTS = 128 };
 
 struct said { uint8_t kind; uint16_t index, generation, len; uint8_t body[BODY]; bool lost; };
 struct voice {			/* one supervisor's */
@@ -53,6 +53,15 @@ void sim_operator_tell_lost(enum sim_who who, unsigned link, uint32_t generation
 	s->body[0] = 0x15;
 	s->len = 1;
 	s->lost = true;
+}
+
+void sim_operator_tell_there(bool there)
+{
+	struct said *s = say(HOSTD, there ? RECORD_NEIGHBOUR_BACK : RECORD_NEIGHBOUR_AWAY);
+
+	s->index = LINK_UP;
+	s->generation = (uint16_t)sim.link[0].generation;
+	sim_operator_kick(sim_spread(5 * MS));
 }
 
 static void say_attribute(const struct config_attribute *a)
@@ -215,8 +224,8 @@ static void speak(enum sim_who who)
 		    .time_ns = sim.now_ns });
 		v->first = (v->first + 1) % QUEUE;
 		v->count--;
-		if (s->lost)
-			sim_arm_kind(&sim.worker[who], RECORD_NEIGHBOUR_LOST);
+		if (s->kind >= RECORD_NEIGHBOUR_LOST)
+			sim_arm_kind(&sim.worker[who], s->kind);
 		if (s->lost)
 			sim_link_lost_told(s->index == LINK_DOWN ? who : who - 1);
 	}

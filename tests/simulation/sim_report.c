@@ -44,6 +44,8 @@ static const struct { uint8_t kind; const char *name; unsigned who; } kinds[] = 
 	{ RECORD_CONFIG, "CONFIG", T | H | G },
 	{ RECORD_REQUEST, "REQUEST", T | H | G },
 	{ RECORD_NEIGHBOUR_LOST, "NEIGHBOUR_LOST", H | G },
+	{ RECORD_NEIGHBOUR_AWAY, "NEIGHBOUR_AWAY", H },
+	{ RECORD_NEIGHBOUR_BACK, "NEIGHBOUR_BACK", H },
 };
 #undef T
 #undef H

@@ -1,6 +1,7 @@
 /* tests/simulation/sim_worker.c - the shared block, the links in it, and the lives of the three workers.
  *
- * What supervisors do for links is done here as runtime/supervisor_links.c does it: a neighbour that is absent for 10 s is given
+ * What supervisors do for links is done here as runtime/supervisor_links.c does it: hostd hears when transportd's worker goes and
+ * comes (NEIGHBOUR_AWAY, NEIGHBOUR_BACK); a neighbour that is absent for 10 s is given
  * up (NEIGHBOUR_LOST, then the link is detached); once both sides are there again a link of a new generation, with blank
  * memory, is given to two new workers. */
 #include <stdlib.h>
@@ -18,7 +19,6 @@ static const struct program programs[SIM_WORKERS] = {
 	[GATTD] = { .name = "gattd", .core = &gatt_core },
 };
 static uint8_t heaps[SIM_WORKERS][PRIVATE_OCTETS] __attribute__((aligned(64)));
-bool sim_line_away;
 static struct ring small_out[SIM_WORKERS], small_in[SIM_WORKERS];
 
 void *sim_share(size_t n)
@@ -150,12 +150,9 @@ static void worker_new(struct sim_worker *k)
 
 void sim_worker_ended(struct sim_worker *k)
 {
-	/* hostd gives the controller 2 s for an answer, and does not know that transportd is away: shorter than that, or so long that
-	 * the link is given up. */
-	static const struct delay { unsigned permille; uint64_t most; } any[] = {
+	static const struct { unsigned permille; uint64_t most; } delays[] = {
 		{ 700, 5 * MS }, { 930, 500 * MS }, { 980, 5 * SECOND }, { 1000, 14 * SECOND },
-	}, line[] = { { 700, 5 * MS }, { 900, 50 * MS }, { 980, 300 * MS }, { 1000, 14 * SECOND } };
-	const struct delay *delays = k->who == TRANSPORTD && !sim_line_away ? line : any;
+	};
 	unsigned dice = (unsigned)sim_below(1000), i = 0;
 
 	while (dice >= delays[i].permille)
@@ -174,6 +171,8 @@ void sim_worker_kill(struct sim_worker *k, uint64_t away_ns)
 		sim_hit(FAULT_death_long);
 	sim_os_worker_gone(k);
 	sim.totals->deaths++;
+	if (k->who == TRANSPORTD)
+		sim_operator_tell_there(false);
 	sim_tell("%s is away for %llu us", sim_who_name(k->who), (unsigned long long)away_ns / 1000);
 	/* A peer's death drains its ring as if it had kicked. */
 	if (k->who > TRANSPORTD)
@@ -201,6 +200,8 @@ static void start(struct sim_worker *k)
 	k->bell_ns = NEVER;
 	worker_new(k);
 	k->starting = false;
+	if (k->who == TRANSPORTD)
+		sim_operator_tell_there(true);
 	sim_tell("%s is there%s", sim_who_name(k->who), k->w->rolled_back ? ", a step was rolled back" : "");
 }
 
