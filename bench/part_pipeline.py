@@ -43,8 +43,8 @@ def middle(runs):
 
 def measure(options):
     seconds, rounds = (0.3, 1) if options.quick else (3, 5)
-    plan = {"write": ("write", {}), "write8": ("write", {"connections": 8}), "notify8": ("notify", {"connections": 8}),
-            "pair": ("notify", {"connections": 1})}
+    plan = {"write": ("write", {}), "write8": ("write", {"connections": 8, "window": 24, "every": 16}),
+            "notify8": ("notify", {"connections": 8}), "pair": ("notify", {"connections": 1})}
     return {"together": condition(plan, options, rounds, seconds, True), "spread": condition(plan, options, rounds, seconds, False)}
 
 

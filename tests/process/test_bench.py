@@ -39,7 +39,7 @@ def test_loads_count_what_went_through():
     """What the far side sent and heard is what each worker says that it took; also over the kill of each worker."""
     with Far(8) as far:
         before = {n: far.counters(n) for n in NAMES}
-        runs = [far.load("write", seconds=0.2, warm=0), far.load("write", connections=8, seconds=0.2, warm=0),
+        runs = [far.load("write", seconds=0.2, warm=0), far.load("write", connections=8, window=24, every=16, seconds=0.2, warm=0),
                 far.load("notify", connections=8, seconds=0.2, warm=0), far.load("read", trips=10, pause_us=100)]
         after = {n: far.counters(n) for n in NAMES}
         sent, came = sum(r["acl_to_host"] for r in runs), sum(r["acl_from_host"] for r in runs)
