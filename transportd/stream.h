@@ -60,7 +60,8 @@ struct stream {
 	struct step *step;			/* borrowed */
 	struct stream_host host;
 	int fd, pipe_r, pipe_w;			/* borrowed, non-blocking */
-	bool readable, writable;		/* worth trying; set by who polls, cleared on EAGAIN */
+	bool readable, writable;		/* worth trying; set by who polls, cleared on EAGAIN, or where no more can be there */
+	bool ending;				/* set by who polls: the controller has closed or broken it, so read on to the end */
 	bool ring_full;				/* the packet at the front found no room: in_need octets in hostd's ring */
 	uint64_t in_need;
 	uint32_t have;				/* octets of `in` that are the start of a packet (line.partial) */

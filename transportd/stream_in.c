@@ -135,8 +135,9 @@ static uint32_t enter_window(struct stream *t, const struct batch *b)
 
 /* Octets peeked behind the partial packet.  0: nothing to be had now.
  *
- * Less than was asked for: no more is there, and what comes later rings the loop (LOOP_EDGE), so nobody asks only to hear
- * EAGAIN.  The one other reason for less are descriptors that somebody passes along with his octets: MSG_CTRUNC tells. */
+ * Less than was asked for: no more octets are there, and what comes later rings the loop (LOOP_EDGE), so nobody asks only to hear
+ * EAGAIN.  Two things are no octets and may have rung already: the end of the stream (ending), and descriptors that somebody
+ * passes along, behind which there may be more (MSG_CTRUNC). */
 static uint32_t peek(struct stream *t)
 {
 	struct iovec at = { t->in + t->have, STREAM_PEEK };
@@ -146,9 +147,10 @@ static uint32_t peek(struct stream *t)
 	do
 		n = recvmsg(t->fd, &m, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	while (n < 0 && errno == EINTR);
-	t->readable = n == STREAM_PEEK || (n > 0 && m.msg_flags & MSG_CTRUNC);
+	t->readable = t->ending || n == STREAM_PEEK || (n > 0 && m.msg_flags & MSG_CTRUNC);
 	if (n > 0)
 		return (uint32_t)n;
+	t->readable = t->ending = false;	/* it has come to its end, or there was none after all */
 	if (n == 0 || errno != EAGAIN)
 		stream_gone(t, n ? errno : 0, t->have != 0);
 	return 0;
@@ -183,7 +185,11 @@ int stream_in(struct stream *t)
 	b.len = peek(t);
 	if (!b.len)
 		return line_of(t->step)->state == LINE_UP ? 0 : 1;
-	if (!host_port_open(t->step)) {		/* nobody to give it to; that the controller is gone would have been seen */
+	if (!host_port_open(t->step) && t->ending) {	/* nobody to give it to, and its sender is gone */
+		stream_gone(t, 0, false);
+		return 1;
+	}
+	if (!host_port_open(t->step)) {
 		t->readable = true;
 		return t->kind->mark(t->fd, 0);
 	}

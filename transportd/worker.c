@@ -31,8 +31,9 @@ static int on_readable(void *ctx, uint32_t revents)
 {
 	struct own *o = ctx;
 
-	(void)revents;
 	o->stream.readable = true;
+	if (revents & (POLLRDHUP | POLLHUP | POLLERR))
+		o->stream.ending = true;
 	return 0;
 }
 
@@ -81,7 +82,7 @@ int transportd_worker_start(struct worker *w)
 	say_resumed(&o->stream);
 	if (snoop >= 0)
 		start_capture(o, s, snoop);
-	r = loop_watch(l, fd, POLLIN, LOOP_EDGE, on_readable, o);
+	r = loop_watch(l, fd, POLLIN | POLLRDHUP, LOOP_EDGE, on_readable, o);
 	return r < 0 ? r : 0;
 }
 

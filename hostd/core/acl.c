@@ -63,6 +63,8 @@ void acl_pump(struct host *h)
 	if (!acl_can_pump(h))
 		return;
 	for (unsigned n = 0; n < PUMP_FRAGMENTS && the_flow(h)->credits && (c = list_pop(h, LIST_READY)); n++) {
+		if (!may_queue(the_flow(h), c))		/* it was pushed when more was free; its own completions push it again */
+			continue;
 		send_fragment(h, c);
 		if (may_queue(the_flow(h), c))
 			list_push(h, LIST_READY, c);
@@ -78,6 +80,9 @@ bool acl_send(struct host *h, const struct connection *c, uint16_t cid, struct b
 	uint8_t head[L2CAP_HEADER];
 	struct wr w;
 
+	/* What is owed is not handed back yet: as long as it is not, it is no room. */
+	if (cost ? c->tx.len - c->tx_own + c->owed + len > window_out(c) : c->tx_own + len > SIGNALLING_OCTETS)
+		return false;
 	if (f->credits && !list_waiting(h, LIST_READY) && !c->tx.len && len <= f->acl_length && may_have(f, c)) {
 		w = wr_into(step_reserve(h->step, LINK_UP, HCI_ACL_HEADER + len), HCI_ACL_HEADER + len);
 		hci_acl_header(&w, c->handle, HCI_FIRST_NON_FLUSHABLE, (uint16_t)len);
@@ -87,8 +92,6 @@ bool acl_send(struct host *h, const struct connection *c, uint16_t cid, struct b
 			gatt_owe(h, c, cost);
 		return true;
 	}
-	if (cost ? c->tx.len - c->tx_own + len > window_out(c) : c->tx_own + len > SIGNALLING_OCTETS)
-		return false;
 	if (!cost)
 		e->tx_own = (uint16_t)(e->tx_own + len);
 	frame.payload.len = 0;

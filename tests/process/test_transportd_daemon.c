@@ -175,6 +175,26 @@ static void a_controller_that_goes_ends_the_daemon_with_a_reason(void **state)
 	assert_true(log_has(g, "controller gone: it closed its socket") >= 1);
 }
 
+/* Its last octets and its end come before one and the same wake-up: both are seen. */
+static void a_controller_that_writes_and_goes_ends_it_too(void **state)
+{
+	struct rig *g = *state;
+	pid_t worker;
+
+	start(g, g->transport);
+	connected(g);
+	rest_ms(100);
+	worker = worker_of(g->pid);
+	assert_return_code(kill(worker, SIGSTOP), errno);
+	rest_ms(20);
+	assert_int_equal(write(g->far, "\x04\x0e", 2), 2);
+	close(g->far);
+	g->far = -1;
+	assert_return_code(kill(worker, SIGCONT), errno);
+	assert_int_equal(ended(g), 1);
+	assert_true(log_has(g, "controller gone: it closed its socket") >= 1);
+}
+
 static void sigterm_ends_it_cleanly(void **state)
 {
 	struct rig *g = *state;
@@ -253,6 +273,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		RIG(a_transport_that_cannot_be_opened_is_named_and_nothing_is_left),
 		RIG(a_controller_that_goes_ends_the_daemon_with_a_reason),
+		RIG(a_controller_that_writes_and_goes_ends_it_too),
 		RIG(sigterm_ends_it_cleanly),
 		RIG(a_killed_worker_comes_back_and_the_controller_is_not_let_go),
 		RIG(an_idle_worker_is_never_woken),

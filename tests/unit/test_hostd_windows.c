@@ -217,6 +217,41 @@ static void test_gattd_that_breaks_its_word(void **state)
 	world_free(w);
 }
 
+/* What is owed to it is no room yet: a gattd that uses it nevertheless has broken its word, and no chunk is promised twice. */
+static void test_gattd_that_uses_what_is_owed(void **state)
+{
+	enum { PEERS = 4, ROUNDS = 2000 };
+	struct world *w = world_new(PEERS);
+	uint8_t pdu[2 + PDU_MAX] = { 4, 0, 0x1B };
+	struct record r[PEERS];
+	struct host h;
+
+	(void)state;
+	w->le_length = 251;
+	w->le_packets = 8;
+	world_configure(w, true);
+	for (unsigned i = 0; i < PEERS; i++)
+		r[i] = connected(w, (uint16_t)(0x40 + i));
+	h = (struct host){ .arena = w->rig.step.arena };
+	for (unsigned n = 0; n < ROUNDS; n++) {
+		unsigned i = n / 200 % PEERS;
+		const struct connection *c = connection_find(&h, (uint16_t)(0x40 + i));
+
+		if (!c || c->state != CONNECTION_OPEN)
+			continue;
+		while (c->state == CONNECTION_OPEN && c->tx.len + FRAME_MAX < window_out(c)) {
+			w->down_seen = w->packets_seen = 0;
+			world_gattd(w, &r[i], RECORD_L2CAP_PDU, (struct bytes){ pdu, sizeof pdu });
+		}
+		w->down_seen = w->packets_seen = 0;
+		if (c->outstanding)
+			world_completed(w, (uint16_t)(0x40 + i), (uint16_t)c->outstanding);
+		assert_true(arena_live(h.arena, POOL_chunk) + the_flow(&h)->spare <= h.arena->pool[POOL_chunk].count);
+	}
+	assert_int_equal(rig_counter(&w->rig, "gattd_overruns"), PEERS);
+	world_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -226,6 +261,7 @@ int main(void)
 		cmocka_unit_test(test_smp_is_never_discarded),
 		cmocka_unit_test(test_credit_comes_back),
 		cmocka_unit_test(test_gattd_that_breaks_its_word),
+		cmocka_unit_test(test_gattd_that_uses_what_is_owed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
