@@ -62,8 +62,12 @@ static void refill_entropy(struct worker *w)
 	worker_commit(w);
 }
 
-/* Records of all links, round-robin, until the batch is full or all are empty or blocked.  Returns how many. */
-static unsigned take_batch(struct worker *w)
+/* Records of all links, round-robin, until the batch is full or all are empty or blocked.
+ *
+ * @ret_cut  it was full: of the links behind it nobody knows whether they are empty or blocked now, so this is no time to rest
+ *
+ * Returns how many. */
+static unsigned take_batch(struct worker *w, bool *ret_cut)
 {
 	unsigned n = 0, idle = 0;
 	struct bytes payload;
@@ -79,8 +83,11 @@ static unsigned take_batch(struct worker *w)
 			continue;
 		}
 		r = worker_take(w, l, &rec, &payload);
-		if (r == WORKER_E_BATCH)
+		if (r == WORKER_E_BATCH) {
+			*ret_cut = true;
+			w->next = l;		/* it was its turn */
 			break;
+		}
 		if (r) {
 			idle++;
 			continue;
@@ -195,12 +202,12 @@ static int rest(struct worker *w)
 static int turn(struct worker *w)
 {
 	unsigned records;
-	bool worked, more = false;
+	bool worked, more = false, cut = false;
 	int r;
 
 	worker_now(w);
 	refill_entropy(w);
-	records = take_batch(w);
+	records = take_batch(w, &cut);
 	worked = act(w) || records;
 	worked |= worker_dirty(w);
 	worker_commit(w);
@@ -213,7 +220,7 @@ static int turn(struct worker *w)
 		worker_commit(w);
 	}
 	/* Kicks leave with the wait where there is nothing more to do: no system call of their own. */
-	if (worked && (more || input_waits(w)))
+	if (worked && (more || cut || input_waits(w)))
 		return loop_run_once(w->loop, 0);
 	return rest(w);
 }

@@ -9,6 +9,7 @@
 #include "runtime/sandbox.h"
 #include "runtime/watchdog.h"
 #include "runtime/worker_private.h"
+#include "shm/arena_image.h"
 #include "shm/link.h"
 #include "shm/migrate.h"
 
@@ -205,6 +206,13 @@ static int migrate(struct worker *w)
 	return r;
 }
 
+static bool log_is_sound(const struct worker *w)
+{
+	uint32_t len = (uint32_t)atomic_load_explicit(w->arena.word, memory_order_acquire);
+
+	return len <= w->arena.log_cap && arena_log_sound(w->arena.at + w->arena.log_at, len, w->arena.log_at);
+}
+
 /* The arena as the last commit left it, whoever was killed in between. */
 static int recover(struct worker *w)
 {
@@ -224,6 +232,10 @@ static int recover(struct worker *w)
 		return -EPROTOTYPE;
 	if (r == ARENA_E_BLANK)
 		arena_format(&w->arena, &w->plan, w->p->core->fill);
+	/* We are not in the sandbox yet, and who wrote this log may have been owned: it is believed as little as a ring.  To abort is
+	 * a strike with a step open; the ladder leads to a cold start. */
+	if (w->rolled_back && !log_is_sound(w))
+		arena_panic("its undo log is none that a step leaves");
 	step_open(&w->step, &w->arena, w->p->core);
 	worker_now(w);
 	step_recover(&w->step);
