@@ -1,234 +1,247 @@
-/* tests/model/kick.pml - kicks that leave through io_uring, and how they are coalesced (runtime/loop_watch.c loop_kick,
- * loop.c on_completion, glance, wait_until).
+/* tests/model/kick.pml - who wakes whom: kicks that leave through io_uring, sleep, deaths, and bells in hostile hands
+ * (runtime/loop_watch.c loop_kick, loop.c loop_run_once, worker.c turn and rest, worker_take.c worker_commit,
+ * supervisor_worker.c on_worker_gone and give_links, shm/link.c link_bell_restore).
  *
- * A producer publishes RECORDS records one by one and kicks an untrusted consumer through its loop: an entry in the submission
- * queue, taken by the kernel at a submission, written to the doorbell at any later time, its completion seen at a drain.  One
- * kick is under way at a time: a further one is stood for by it while it has not left, and remembered (`again`) once it has.
- * Other entries (polls that are armed anew) lie between.  Either side is killed at any step, KILLS times in all; what a
- * dead producer had submitted may still be written, or not.
+ * Two workers, one ring each way.  Worker 0 brings RECORDS records of its own, worker 1 answers each.  A step commits, shows its
+ * tail, and queues a kick if the other side asked for one.  A queued kick leaves with the loop's next submission: the glance of
+ * a busy turn, the system call in which the worker goes to sleep, or a submission that a full queue forces.  It rings at once
+ * or, the bell being broken, not at all.  A bell is broken (full, or made blocking) and its ring swallowed by either worker, at
+ * any moment, LIES times in all.  Either worker is killed at any step, KILLS times in all; what it had queued is lost.  Its
+ * supervisor rings the neighbour, and then nobody comes, or: it restores both bells, which swallows their rings, and starts a
+ * successor, which shows its tail, kicks and looks.
  *
- * order     the consumer takes what is there, one by one
- * single    never two kicks to one file in the kernel at a time
- * queue     the submission queue is never overfilled
- * stall     when nothing moves any more, the consumer has taken all that is published
+ * order     records are taken one by one, and none that is not committed
+ * stall     when nothing moves any more, each worker that is there has taken what is in its ring, and has shown what it
+ *           committed; but for one whose bell is broken by a worker that still lives, or died without a successor
  *
- * Left out, and why that is sound.  The ring is never full, and its data is not looked at: ring.pml.  A submission succeeds: one
- * that does not ends the worker (loop_run_once), and a death is here anyway.  The producer's source may bring a record at any
- * moment, so a producer that sleeps may be woken by that too; when there are no more, by completions alone. */
+ * Left out, and why that is sound.  Rings are never full, and their data is not looked at: ring.pml.  A submission that fails, or
+ * takes only a part, leaves the rest queued and does not put the worker to sleep: a turn that goes on without a submission is
+ * here.  A kick that cannot even be queued ends the worker: a death is here.  Kicks to one bell are one, as they are there
+ * (tso.pml), so the queue has one place: empty, a kick, or another request. */
 #ifndef RECORDS
-#define RECORDS 4
+#define RECORDS 2
 #endif
 #ifndef KILLS
 #define KILLS 2
 #endif
-#ifndef OTHERS
-#define OTHERS 2		/* polls armed anew, in all */
+#ifndef LIES
+#define LIES 1
 #endif
-#define ENTRIES 2		/* the submission queue holds */
-#define TAIL 0
-#define HEAD_WAIT 1
-#define WORDS 2
-#define PRODUCER 0
-#define CONSUMER 1
+#ifndef OTHERS
+#define OTHERS 1		/* polls armed anew, in all */
+#endif
+#define TAIL(p) (p)
+#define WAIT(p) (2 + (p))
+#define WORDS 4
+#define EMPTY 0
+#define KICK 1
+#define OTHER 2
 #include "tso.pml"
 
-hidden byte order = 1, single = 1, queue = 1, stall = 1;
+hidden byte order = 1, stall = 1;
 
-byte committed, taken, others;
-/* The submission queue counts entries, made and consumed. */
-byte sqe_tail, sqe_head;
-bool kicked, again;		/* struct loop_file */
-byte past;
-bool in_queue, in_kernel, written, completion;	/* where the kick really is */
+byte in_at[2], out_at[2];	/* committed: both in one step, as the undo log makes it */
+byte queue[2];			/* the submission queue, which dies with its worker */
+bool broken[2], lied[2];
+byte others, lies;
+#ifdef RESTORE_AFTER_START
+bool restore_late;
+#endif
+
+#define input_waits	(in_at[p] < mem[TAIL(other(p))])
+#define more_to_send	(p == 0 && out_at[0] < RECORDS)
+#ifdef NO_FENCE_PUBLISH
+#define shown		true
+#else
+#define shown		empty(sb[p])		/* the fence, and what is loaded after it */
+#endif
+#ifdef NO_FENCE_SLEEP
+#define asked		true
+#else
+#define asked		empty(sb[p])
+#endif
+#define to_kick		(u8(pub - mem[WAIT(other(p))] - 1) < u8(pub - old))
+
+inline ring(whose)
+{
+#ifdef KICK_WAITS
+	!broken[whose];
+#endif
+	if
+	:: !broken[whose] -> kick(whose)
+	:: else
+	fi
+}
 
 inline submit()
 {
-	d_step {
+	atomic {
 		if
-		:: in_queue ->
-			always(single, !in_kernel && !written);
-			in_queue = false;
-			in_kernel = true
+		:: queue[p] == KICK -> ring(other(p))
 		:: else
 		fi;
-		if
-		:: kicked -> sqe_head = sqe_tail
-		:: else -> sqe_tail = 0; sqe_head = 0; past = 0	/* only differences matter: fewer states */
-		fi
+		queue[p] = EMPTY
 	}
 }
 
-inline loop_sqe()
+/* loop_run_once(until).  Completions that are there already end it before its submission. */
+inline wait()
 {
 	if
-#ifndef FULL_QUEUE_NOT_SUBMITTED
-	:: sqe_tail - sqe_head == ENTRIES -> submit()
+	:: atomic { bell[p] -> bell[p] = false }
+#ifdef SLEEP_AFTER_DRAIN
+	   ; submit(); atomic { (bell[p] || more_to_send) -> bell[p] = false }
 #endif
-	:: else
-	fi;
-	d_step { always(queue, sqe_tail - sqe_head < ENTRIES); sqe_tail++ }
-}
-
-inline loop_kick()
-{
-	if
-	:: kicked ->
-#ifdef NO_AGAIN
-		skip
-#else
-		if
-#ifdef LEFT_BY_COMPLETION
-		:: completion -> again = true
-#else
-		:: u8(sqe_tail - past) >= u8(sqe_tail - sqe_head) -> again = true
+	:: true ->
+#ifndef SLEEP_WITHOUT_SUBMISSION
+		submit();
 #endif
-		:: else
-		fi
-#endif
-	:: else ->
-		loop_sqe();
-		d_step {
-			in_queue = true;
-#ifndef KICKED_NOT_REMEMBERED
-			kicked = true;
-#endif
-#ifdef PAST_TOO_FAR
-			past = sqe_tail + 1
-#else
-			past = sqe_tail
-#endif
-		}
+		atomic { (bell[p] || more_to_send) -> bell[p] = false }
 	fi
 }
 
-inline drain()
+inline commit(taken)
 {
-	if
-	:: completion ->
-		completion = false;
-#ifndef KICKED_NOT_CLEARED_FIRST
-		kicked = false;
-#endif
-		if
-		:: again ->
-			again = false;
-#ifndef AGAIN_FORGOTTEN
-			loop_kick()
-#else
-			skip
-#endif
-		:: else
-		fi;
-#ifdef KICKED_NOT_CLEARED_FIRST
-		kicked = false;
-#endif
-	:: else
-	fi
+	d_step { in_at[p] = in_at[p] + taken; out_at[p] = out_at[p] + 1; old = pub; pub = out_at[p] }
 }
 
 inline publish()
 {
-	store(PRODUCER, TAIL, at);
-	old = pub;
-	pub = at;
-#ifndef NO_FENCE_PUBLISH
-	fence(PRODUCER);
-#endif
+	store(p, TAIL(p), pub);
 	if
-	:: u8(at - mem[HEAD_WAIT] - 1) < u8(at - old) -> loop_kick()
-	:: else
+	:: atomic { shown && to_kick && queue[p] == EMPTY -> queue[p] = KICK; old = 0 }
+	:: atomic { shown && to_kick && queue[p] != EMPTY -> old = 0 }
+#ifndef FULL_QUEUE_NOT_SUBMITTED
+	   ; submit(); queue[p] = KICK
+#endif
+	:: atomic { shown && !to_kick -> old = 0 }
 	fi
 }
 
-active proctype kernel()
+#ifdef PUBLISH_BEFORE_COMMIT
+inline send(taken)
+{
+	d_step { old = pub; pub = out_at[p] + 1 };
+	publish();
+	d_step { in_at[p] = in_at[p] + taken; out_at[p] = out_at[p] + 1 }
+}
+#else
+inline send(taken)
+{
+	commit(taken);
+	publish()
+}
+#endif
+
+proctype worker(byte p)
+{
+	byte pub, old;
+again_alive:
+	{
+		pub = out_at[p];
+		store(p, TAIL(p), pub);
+#ifdef NO_KICK_ON_ATTACH
+		fence(p);
+#else
+		atomic { fence(p); queue[p] = KICK };
+#endif
+#ifdef NO_LOOK_ON_ATTACH
+		wait();
+#endif
+		do
+		:: atomic {
+			input_waits ->
+			always(order, in_at[p] < out_at[other(p)]);
+			if
+			:: p == 0 -> in_at[0] = in_at[0] + 1; goto taken
+			:: else
+			fi
+		   }
+		   send(1);
+taken:		   skip
+		:: more_to_send -> send(0)
+		:: queue[p] != EMPTY -> submit()	/* a glance: loop_run_once(0) */
+		:: atomic { others < OTHERS && queue[p] == EMPTY -> others++; queue[p] = OTHER }
+#ifdef SLEEP_AFTER_A_LOOK
+		:: !input_waits -> wait()
+#else
+		:: atomic { !input_waits -> store(p, WAIT(p), in_at[p]) };	/* rest() */
+		   if
+		   :: asked && input_waits
+		   :: asked && !input_waits -> wait()
+		   fi
+#endif
+		od
+	} unless { dead[p] };
+	atomic {
+		fence(p);
+		d_step { pub = 0; old = 0; queue[p] = EMPTY };
+#ifndef NO_DEATH_BELL
+		ring(other(p))
+#endif
+	};
+	if
+	:: atomic { true -> gone[p] = true; false }
+	:: d_step {
+		true ->
+#if !defined(NO_RESTORE) && !defined(RESTORE_AFTER_START)
+		broken[0] = false; broken[1] = false; bell[0] = false; bell[1] = false;
+#endif
+#ifdef RESTORE_AFTER_START
+		restore_late = true;
+#endif
+		lied[p] = false; dead[p] = false }
+	fi;
+	goto again_alive
+}
+
+#ifdef RESTORE_AFTER_START
+active proctype supervisor()
 {
 end:
 	do
-	:: atomic { in_kernel -> in_kernel = false; written = true; kick(CONSUMER) }
-	:: atomic { written -> written = false; completion = true }
+	:: restore_late ->
+		d_step { restore_late = false; broken[0] = false; bell[0] = false; broken[1] = false; bell[1] = false }
+	od
+}
+#endif
+
+/* One of the two workers, to one of the two bells. */
+active proctype liar()
+{
+	byte who, whose;
+end:
+	do
+	:: lies < LIES ->
+		atomic {
+			lies++;
+			if
+			:: who = 0
+			:: who = 1
+			fi;
+			if
+			:: whose = 0
+			:: whose = 1
+			fi;
+			if
+			:: !dead[who] -> lied[who] = true; broken[whose] = true; bell[whose] = false
+			:: else
+			fi;
+			who = 0;
+			whose = 0
+		}
 	od
 }
 
-active proctype producer()
-{
-	byte at, pub, old;
-again_alive:
-	{
-		at = committed;
-		store(PRODUCER, TAIL, at);
-		pub = at;
-		fence(PRODUCER);
-#ifndef NO_KICK_ON_ATTACH
-		loop_kick();
-#endif
-		submit();
-		do
-		:: at < RECORDS ->
-#ifdef PUBLISH_BEFORE_COMMIT
-			at++;
-			publish();
-			committed = at;
-#else
-			d_step { at++; committed = at };
-			publish();
-#endif
-			if
-			:: submit(); drain()	/* loop_run_once(0) */
-			:: skip			/* more in this turn */
-			fi
-		:: others < OTHERS -> others++; loop_sqe()
-		:: drain();			/* nothing to do: loop_run_once(until) */
-#ifndef SLEEP_WITHOUT_SUBMISSION
-		   submit();
-#endif
-		   (completion || at < RECORDS);
-		   drain()
-		od
-	} unless { dead[PRODUCER] };
-	d_step {
-		at = 0; pub = 0; old = 0;
-		sqe_tail = 0; sqe_head = 0; past = 0;
-		kicked = false; again = false; in_queue = false
-	};
-	fence(PRODUCER);
-	if
-	:: in_kernel -> atomic { in_kernel = false; kick(CONSUMER) }
-	:: skip
-	fi;
-	d_step { in_kernel = false; written = false; completion = false };
-	kick(CONSUMER);				/* its supervisor's */
-	if
-	:: dead[PRODUCER] = false
-	:: atomic { gone[PRODUCER] = true; false }
-	fi;
-	goto again_alive
-}
+#define excused(p)	(broken[p] && (lied[0] || lied[1]))
+#define done(p)		(in_at[p] == mem[TAIL(other(p))] && out_at[p] == mem[TAIL(p)])
 
-active proctype consumer()
-{
-	byte at;
-again_alive:
-	{
-		at = taken;
-		do
-		:: at < mem[TAIL] -> d_step { at++; always(order, at == taken + 1 && at <= committed); taken = at }
-		:: at == mem[TAIL] ->
-			store(CONSUMER, HEAD_WAIT, at);
-			fence(CONSUMER);
-			if
-			:: at == mem[TAIL] -> wait_bell(CONSUMER)
-			:: else
-			fi
-		od
-	} unless { dead[CONSUMER] };
-	at = 0;
-	fence(CONSUMER);
-	d_step { dead[CONSUMER] = false; bell[CONSUMER] = false };
-	goto again_alive
-}
-
-active proctype rest()
+proctype rest()
 {
 	timeout;
-	always(stall, taken == mem[TAIL] && (gone[PRODUCER] || taken == RECORDS))
+	always(stall, gone[0] || excused(0) || done(0));
+	always(stall, gone[1] || excused(1) || done(1));
+	always(stall, gone[0] || gone[1] || excused(0) || excused(1) || in_at[0] == RECORDS)
 }
+
+init { atomic { run worker(0); run worker(1); run rest() } }
