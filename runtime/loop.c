@@ -82,14 +82,18 @@ struct io_uring_sqe *loop_sqe(struct loop *l)
 	return e;
 }
 
+/* The kernel ends a batch early at a request that it refuses, or where it lacks memory: what is left is told it again. */
 int loop_submit(struct loop *l)
 {
-	int r;
+	int r = 1;
 
 	if (l->worker && !l->sealed)
 		return 0;
-	r = io_uring_sq_ready(&l->ring) ? io_uring_submit(&l->ring) : 0;
-	return r < 0 && r != -EINTR && r != -EBUSY ? r : 0;
+	while (io_uring_sq_ready(&l->ring) && (r > 0 || r == -EINTR))
+		r = io_uring_submit(&l->ring);
+	if (!io_uring_sq_ready(&l->ring))
+		return 0;
+	return r < 0 ? r : -EAGAIN;
 }
 
 /* One completion.  Returns 1 if a callback was called, 0, -errno. */

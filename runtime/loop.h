@@ -51,6 +51,8 @@ int loop_seal(struct loop *l);
  * loop_run_once (in the system call that waits, at no cost of its own), or with loop_submit.
  * Returns 0, -EBUSY, -ENOSPC, -EPERM (sealed, no registered file). */
 int loop_kick(struct loop *l, int fd);
+/* All that is queued leaves now; nothing does in a worker that is not sealed yet.
+ * Returns 0; -EAGAIN, -errno: the kernel does not take it (no memory), and the rest stays queued. */
 int loop_submit(struct loop *l);
 
 /* Wait until something is ready or CLOCK_BOOTTIME reaches deadline_ns, and call who is concerned.

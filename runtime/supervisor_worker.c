@@ -25,8 +25,14 @@ const char *sup_state(const struct supervisor *s)
 /* ---- what it is given ---- */
 void sup_kick(struct supervisor *s, int bell)
 {
-	if (!loop_kick(s->loop, bell))
-		loop_submit(s->loop);	/* now: the descriptor may be closed before the next turn */
+	int r = loop_kick(s->loop, bell);
+
+	if (!r)
+		r = loop_submit(s->loop);	/* now: the descriptor may be closed before the next turn */
+	if (!r || s->ending)
+		return;
+	log_error("a doorbell cannot be rung", LOG_ERRNO(r));
+	sup_end(s, 1);		/* who sleeps behind it is woken by our end */
 }
 
 static int send_attach(struct supervisor *s, unsigned l, const struct link_end *e, const int fd[4])

@@ -268,7 +268,8 @@ static int attach(struct worker *w)
 		cap = ring_payload_max(k->size_in);
 		w->buf_cap = cap > w->buf_cap ? cap : w->buf_cap;
 		/* The other side may have published and slept while nobody was here to kick it; ours may sleep for room. */
-		loop_kick(w->loop, k->peer_bell);	/* leaves with the first turn */
+		if (loop_kick(w->loop, k->peer_bell))	/* leaves with the first turn */
+			return -EBUSY;
 		w->step.link[l].kick = false;
 	}
 	w->buf = malloc(w->buf_cap ? w->buf_cap : 1);

@@ -10,6 +10,7 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -44,6 +45,7 @@ static int on_socket(void *ctx, uint32_t revents)
 		assert_int_equal(recv(((struct count *)ctx)->fd, &c, 1, MSG_DONTWAIT), 1);
 	return on_any(ctx, revents);
 }
+static void on_alarm(int signal) { (void)signal; }
 static int on_error(void *ctx, uint32_t revents)
 {
 	(void)ctx; (void)revents;
@@ -305,6 +307,70 @@ static void kick(unsigned flags)
 static void test_kick(void **state) { (void)state; kick(0); }
 static void test_kick_from_a_worker(void **state) { (void)state; kick(LOOP_WORKER); }
 
+/* A request that the kernel refuses ends its batch: what stands behind it is left for the next one. */
+static void refused_request(struct loop *l)
+{
+	struct io_uring_sqe *e = io_uring_get_sqe(&l->ring);
+
+	assert_non_null(e);
+	io_uring_prep_rw(IORING_OP_LAST, e, -1, NULL, 0, 0);
+	e->user_data = LOOP_DATA_IGNORE;
+}
+static void no_kick_is_lost(unsigned flags)
+{
+	struct itimerval soon = { .it_value.tv_usec = 10000 };
+	struct loop *l = opened(flags);
+	int bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), full = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	uint64_t v;
+
+	assert_int_equal(loop_add_file(l, bell), 0);
+	assert_int_equal(loop_add_file(l, full), 0);
+	if (flags & LOOP_WORKER)
+		assert_int_equal(loop_seal(l), 0);
+	for (unsigned i = 0; i < 1000; i++)		/* far more than the submission queue holds */
+		assert_int_equal(loop_kick(l, bell), 0);
+	assert_int_equal(loop_submit(l), 0);
+	assert_int_equal(read(bell, &v, sizeof v), sizeof v);
+	assert_int_equal(v, 1000);
+	refused_request(l);
+	refused_request(l);
+	assert_int_equal(loop_kick(l, bell), 0);
+	assert_int_equal(loop_submit(l), 0);
+	assert_int_equal(read(bell, &v, sizeof v), sizeof v);
+	refused_request(l);
+	assert_int_equal(loop_kick(l, bell), 0);
+	for (unsigned i = 0; i < 2; i++)		/* a turn that ends early leaves the rest to the next one */
+		assert_int_equal(loop_run_once(l, in_ms(5)), 0);
+	assert_int_equal(read(bell, &v, sizeof v), sizeof v);
+	refused_request(l);
+	assert_int_equal(loop_kick(l, bell), 0);
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(loop_run_once(l, 0), 0);
+	assert_int_equal(read(bell, &v, sizeof v), sizeof v);
+	/* More refused kicks than the completion queue holds: the next one leaves all the same, with a wait and without. */
+	assert_int_equal(eventfd_write(full, UINT64_MAX - 1), 0);
+	for (unsigned wait = 0; wait < 2; wait++) {
+		for (unsigned i = 0; i < 3000; i++)
+			assert_int_equal(loop_kick(l, full), 0);
+		assert_int_equal(loop_kick(l, bell), 0);
+		assert_int_equal(loop_run_once(l, wait ? in_ms(5) : 0), 0);
+		assert_int_equal(read(bell, &v, sizeof v), sizeof v);
+	}
+	for (unsigned i = 0; i < 10; i++)
+		assert_int_equal(loop_run_once(l, 0), 0);
+	/* A wait that a signal ends has submitted. */
+	signal(SIGALRM, on_alarm);
+	assert_int_equal(setitimer(ITIMER_REAL, &soon, NULL), 0);
+	assert_int_equal(loop_kick(l, bell), 0);
+	assert_int_equal(loop_run_once(l, in_ms(60000)), 0);
+	assert_int_equal(read(bell, &v, sizeof v), sizeof v);
+	close(bell);
+	close(full);
+	loop_close(l);
+}
+static void test_no_kick_is_lost(void **state) { (void)state; no_kick_is_lost(0); }
+static void test_no_kick_of_a_worker_is_lost(void **state) { (void)state; no_kick_is_lost(LOOP_WORKER); }
+
 static void test_sealed_takes_no_new_file(void **state)
 {
 	struct loop *l = opened(LOOP_WORKER);
@@ -442,7 +508,8 @@ int main(void)
 		cmocka_unit_test(test_signal),
 		cmocka_unit_test(test_error_of_a_callback),
 		cmocka_unit_test(test_kick),
-		cmocka_unit_test(test_kick_from_a_worker),
+		cmocka_unit_test(test_kick_from_a_worker), cmocka_unit_test(test_no_kick_is_lost),
+		cmocka_unit_test(test_no_kick_of_a_worker_is_lost),
 		cmocka_unit_test(test_sealed_takes_no_new_file),
 		cmocka_unit_test(test_sealed_ring_refuses),
 		cmocka_unit_test(test_sleep_costs_nothing),
