@@ -120,6 +120,9 @@ static void blocked_behind_a_batch(bool careful)
 	for (unsigned rounds = 0; got[LINK_DOWN] < RECORDS; rounds++) {
 		assert_in_range(rounds, 0, RECORDS);
 		run_to_rest(&g);
+		/* It rests, and there is more from DOWN: only where UP is full. */
+		if (got[LINK_DOWN] < RECORDS)
+			assert_true(g.w.step.link[LINK_UP].out.at - g.in[LINK_UP].at > RING / 2);
 		while (!ring_take(&g.in[LINK_UP], &h, buf, sizeof buf))
 			;
 		ring_publish(&g.in[LINK_UP]);
