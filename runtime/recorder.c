@@ -102,7 +102,12 @@ static void leave_half(struct recorder *r, const struct step *s)
 	struct recording_end e = { s->arena->epoch, arena_state_hash(s->arena, r->scratch), 0 };
 
 	e.check = recording_end_check(&e, r->generation);
-	r->half->end = e;
+	r->half->end.check = 0;			/* a kill in between leaves no end at all, rather than a damaged one */
+	atomic_signal_fence(memory_order_seq_cst);
+	r->half->end.epoch = e.epoch;
+	r->half->end.state = e.state;
+	atomic_signal_fence(memory_order_seq_cst);
+	r->half->end.check = e.check;
 }
 
 /* Is there a whole COMMIT at `at`?  Its epoch. */

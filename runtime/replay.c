@@ -27,7 +27,9 @@ struct replay {
 	uint8_t *at, *scratch;
 	struct ring_region *mine[STEP_LINKS], *theirs[STEP_LINKS];
 	uint64_t from[STEP_LINKS];	/* tails at the last commit */
-	uint64_t steps, records, acts, lives, compared;	/* compared: whole states */
+	uint64_t steps, records, acts, lives;
+	bool compared;				/* a whole state, as of the epoch compared_epoch */
+	uint32_t compared_epoch;
 	const struct recording_part *part;
 	uint64_t begin, at_entry;	/* of its entries: the step under way, and past the one that is done */
 	bool list;
@@ -156,7 +158,8 @@ static int compare_end(struct replay *r, const struct recording_part *part)
 {
 	if (!part->is.end.check || part->is.end.epoch != r->arena.epoch)
 		return 0;
-	r->compared++;
+	r->compared = true;
+	r->compared_epoch = r->arena.epoch;
 	if (arena_state_hash(&r->arena, r->scratch) != part->is.end.state)
 		return differs(r, "the state as of epoch %u is another one than was recorded", r->arena.epoch);
 	return 0;
@@ -402,7 +405,7 @@ static int report(struct replay *r, int err)
 		printf("%s: read, not repeated: its state moves with its sockets\n", name);
 	else
 		printf("%s: the same at each step%s; epoch %u, arena at %p, recorded at %#llx, state %016llx\n", name,
-		    r->compared ? ", and the last state whole" : " (no last state is recorded: its worker did not end cleanly)",
+		    r->compared && r->compared_epoch == r->arena.epoch ? ", and the last state whole" : " (no last state is recorded: its worker did not end cleanly)",
 		    r->arena.epoch, (void *)r->at, (unsigned long long)r->file.part[0].is.mapped_at,
 		    (unsigned long long)arena_state_hash(&r->arena, r->scratch));
 	return 0;

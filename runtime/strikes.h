@@ -29,7 +29,7 @@ struct flight {
 	uint64_t furthest[STEP_LINKS];		/* past the last record that the open step had taken */
 	uint64_t consumed[STEP_LINKS];		/* committed: the heads that are shown */
 	uint64_t now_ns;
-	uint64_t step_ns;			/* what the step took for now */
+	uint64_t step_ns;			/* the `now` of the step */
 };
 
 struct strikes {				/* in the ledger */
