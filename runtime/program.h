@@ -11,6 +11,7 @@
 struct sandbox_call;		/* runtime/sandbox.h */
 struct device;			/* runtime/device.h: the parsed device file */
 struct worker;			/* runtime/worker.h */
+struct replay;			/* runtime/replay.h */
 struct supervisor;		/* runtime/supervisor.h */
 struct config_sink;		/* takes (key, value) pairs for RECORD_CONFIG; config_emit() */
 
@@ -33,6 +34,10 @@ struct program {
 	int (*worker_start)(struct worker *w);		/* in the sandbox: arena recovered, links attached */
 	int (*worker_turn)(struct worker *w);		/* each turn of the loop: > 0 work was done, 0 none, < 0 -errno: the worker ends */
 	unsigned own_links;				/* bit l: link l's input is drained by worker_turn, not by on_record */
+	/* In a replay, wherever an entry of its own (worker_note) or a record of own_links comes next: does what worker_turn or
+	 * worker_start did then, out of replay_own, replay_take and replay_commit (runtime/replay.h) instead of the world. */
+	void (*replay)(struct replay *r);
+	const char *const *own_entries;			/* what such entries are called, by their numbers; ended by NULL */
 	const struct sandbox_call *syscalls;		/* more that the sandbox allows; NULL: none */
 };
 

@@ -7,7 +7,8 @@
 #include "runtime/recording.h"
 #include "shm/arena_image.h"
 
-enum { ROOM_AT_LEAST = 256 * 1024 };		/* with less than this left a half is full: a step's entries fit, but for rare ones */
+/* With less than this left a half is full: a step's entries fit, or a turn's, but for rare ones. */
+enum { ROOM_AT_LEAST = 256 * 1024, ROOM_FOR_TURN = 512 * 1024 };
 
 struct recorder {
 	uint8_t *at;			/* the file */
@@ -18,6 +19,7 @@ struct recorder {
 	uint64_t cap, len, tail;	/* octets of entries: room, written, of committed steps */
 	uint64_t from[STEP_LINKS];	/* tails of the rings out at the last commit */
 	uint8_t *scratch;
+	bool by_turns;			/* a half ends between two turns, not at a commit */
 	bool lost;			/* an entry did not fit: this half ends at its tail */
 };
 
@@ -295,6 +297,16 @@ void recorder_committing(struct recorder *r, const struct step *s)
 	atomic_signal_fence(memory_order_seq_cst);	/* whole before the arena's commit */
 }
 
+/* Into the other half, where less than `least` octets are left in this one.  Between two steps. */
+static void go_over(struct recorder *r, const struct step *s, uint64_t least)
+{
+	if (!r->lost && r->cap - r->len >= least)
+		return;
+	if (!r->lost)		/* else this half ends at an earlier epoch than the arena's */
+		leave_half(r, s);
+	begin_half(r, s, r->generation + 1);
+}
+
 void recorder_committed(struct recorder *r, const struct step *s)
 {
 	if (!r)
@@ -305,12 +317,19 @@ void recorder_committed(struct recorder *r, const struct step *s)
 			r->from[l] = s->link[l].out.at;
 	if (!r->lost)
 		show_tail(r);
-	if (!r->lost && r->cap - r->len >= ROOM_AT_LEAST)
-		return;
-	if (!r->lost)		/* else this half ends at an earlier epoch than the arena's */
-		leave_half(r, s);
-	begin_half(r, s, r->generation + 1);
+	if (!r->by_turns)
+		go_over(r, s, ROOM_AT_LEAST);
 }
+
+void recorder_own(struct recorder *r, const struct step *s, const struct recorder_own *what)
+{
+	put(r, &(struct recording_entry){ .kind = ENTRY_OWN, .flags = (uint16_t)what->what, .len = (uint32_t)what->octets.len,
+	    .now_ns = s->now_ns, .position = what->more, .past = what->also, .word = (uint64_t)what->result }, what->octets.at);
+}
+
+void recorder_by_turns(struct recorder *r) { r->by_turns = true; }
+uint64_t recorder_generation(const struct recorder *r) { return r->generation; }
+void recorder_turned(struct recorder *r, const struct step *s) { go_over(r, s, ROOM_FOR_TURN); }
 
 void recorder_end(struct recorder *r, const struct step *s)
 {

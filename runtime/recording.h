@@ -22,6 +22,7 @@
  *   SKIP     a record in quarantine, likewise; flags: the rung.  core.on_poison
  *   ACT      core.on_time                                      ENTROPY  octets for the core to draw from
  *   COMMIT   the end of a step: struct recording_commit, by which a replay is compared
+ *   OWN      what a program that has more than links (transportd) heard from there; flags: which call.  struct recorder_own
  *
  * Kills.  `tail` counts the entries of committed steps.  COMMIT is written before the arena's commit, tail after it; the next
  * worker looks whether the entries behind the tail end in the COMMIT of the arena's epoch, which they do if the kill came
@@ -41,11 +42,11 @@
 #include "base/record.h"
 #include "shm/step.h"
 
-enum { RECORDING_VERSION = 1, RECORDING_HALVES_AT = 512, RECORDING_DATA_AT = 4096 };
+enum { RECORDING_VERSION = 2, RECORDING_HALVES_AT = 512, RECORDING_DATA_AT = 4096 };
 enum recording_kind { RECORDING_RUN = 1, RECORDING_QUARANTINE = 2 };
 enum recording_entry_kind {
 	ENTRY_LIFE = 1, ENTRY_LINK, ENTRY_DETACH, ENTRY_SETTLE, ENTRY_TAKE, ENTRY_SKIP, ENTRY_ACT, ENTRY_ENTROPY, ENTRY_COMMIT,
-	ENTRY_KINDS
+	ENTRY_OWN, ENTRY_KINDS
 };
 #define RECORDING_FD "recording"	/* the file's name among what the supervisor keeps */
 #define RECORDING_MAGIC 0x314365526c666554ull	/* "TeflReC1" */
@@ -131,6 +132,23 @@ struct recorder_record {
 void recorder_record(struct recorder *r, const struct step *s, const struct recorder_record *what);
 /* After step_take: what it settled (fresh: step.fresh before it), and the record that it took, NULL where there was none. */
 void recorder_taken(struct recorder *r, const struct step *s, unsigned fresh, const struct recorder_record *what);
+/* What a program has heard from where its links do not lead: a system call's outcome, as it was.  In order with all else; before
+ * the commit that depends on it.
+ *
+ * @what    a number of the program's, from 1 on; its name is program->own_entries[what]
+ * @octets  no more than RECORD_LEN_MAX */
+struct recorder_own {
+	unsigned what;
+	int64_t result;
+	uint64_t more, also;
+	struct bytes octets;
+};
+void recorder_own(struct recorder *r, const struct step *s, const struct recorder_own *what);
+/* For such a program, before recorder_begin: halves begin between its turns alone (recorder_turned), where its state beside the
+ * arena can be told.  recorder_generation: of the half in use; another one: it has begun anew, and that state has to be told. */
+void recorder_by_turns(struct recorder *r);
+void recorder_turned(struct recorder *r, const struct step *s);
+uint64_t recorder_generation(const struct recorder *r);
 /* Around step_commit: the first with all edits done, the second with none. */
 void recorder_committing(struct recorder *r, const struct step *s);
 void recorder_committed(struct recorder *r, const struct step *s);

@@ -6,9 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include "base/types.h"
-#include "runtime/program.h"
-#include "runtime/recording_file.h"
-#include "runtime/replay.h"
+#include "runtime/replay_private.h"
 #include "runtime/sandbox.h"
 #include "runtime/watchdog.h"
 #include "runtime/worker_private.h"
@@ -16,32 +14,11 @@
 #include "shm/link.h"
 
 #define ARENA_MOST (1ull << 30)
-enum { DIFFERS = 1, WAY_OUT = 160 };
-
-struct replay {
-	const struct program *p;
-	struct recording file;
-	struct arena_plan plan;
-	struct arena arena;
-	struct step step;
-	uint8_t *at, *scratch;
-	struct ring_region *mine[STEP_LINKS], *theirs[STEP_LINKS];
-	uint64_t from[STEP_LINKS];	/* tails at the last commit */
-	uint64_t steps, records, acts, lives;
-	bool compared;				/* a whole state, as of the epoch compared_epoch */
-	uint32_t compared_epoch;
-	const struct recording_part *part;
-	uint64_t begin, at_entry;	/* of its entries: the step under way, and past the one that is done */
-	bool list;
-	char why[WAY_OUT];
-};
-
 static const char *const link_names[STEP_LINKS] = { "supervisor", "up", "down" };
 static const char *const entry_names[ENTRY_KINDS] = { "?", "life", "link", "detach", "settle", "record", "skipped record", "time",
-	"entropy", "commit" };
+	"entropy", "commit", "own" };
 
-__attribute__((format(printf, 2, 3)))
-static int differs(struct replay *r, const char *form, ...)
+int replay_differ(struct replay *r, const char *form, ...)
 {
 	va_list more;
 
@@ -51,6 +28,15 @@ static int differs(struct replay *r, const char *form, ...)
 	return DIFFERS;
 }
 
+/* NULL: it has none of that number. */
+static const char *own_name(const struct program *p, unsigned what)
+{
+	for (unsigned i = 0; p->own_entries && p->own_entries[i]; i++)
+		if (i == what)
+			return p->own_entries[i];
+	return NULL;
+}
+
 static void tell_entry(const struct replay *r, const char *before, const struct recording_entry *e)
 {
 	struct record rec = record_from(e->word, e->time_ns);
@@ -58,6 +44,9 @@ static void tell_entry(const struct replay *r, const char *before, const struct 
 	if (e->kind == ENTRY_TAKE || e->kind == ENTRY_SKIP)
 		printf("%s: %s%s link=%s position=%llu kind=0x%02x len=%u connection=%u/%u\n", r->p->name, before, entry_names[e->kind],
 		    link_names[e->link], (unsigned long long)e->position, rec.kind, rec.len, rec.index, rec.generation);
+	else if (e->kind == ENTRY_OWN)
+		printf("%s: %s%s result=%lld more=%llu octets=%u\n", r->p->name, before, own_name(r->p, e->flags) ? own_name(r->p, e->flags) : "?", (long long)e->word,
+		    (unsigned long long)e->position, e->len);
 	else
 		printf("%s: %s%s\n", r->p->name, before, e->kind ? entry_names[e->kind] : "start");
 }
@@ -73,9 +62,11 @@ static bool entry_sound(const struct replay *r, const struct recording_entry *e)
 		return false;
 	if (e->kind == ENTRY_LINK)
 		return e->position && e->position <= UINT32_MAX && link_size_ok(e->past) && link_size_ok(e->word) &&
-		    (r->p->worker_turn || step_fits(s->core, e->link, e->past)) && !s->link[e->link].generation;
+		    step_fits(s->core, e->link, e->past) && !s->link[e->link].generation;
 	if (e->kind == ENTRY_SETTLE)
-		return !(e->link & ~s->fresh) || r->p->worker_turn;
+		return !(e->link & ~s->fresh);
+	if (e->kind == ENTRY_OWN)
+		return e->flags && own_name(r->p, e->flags);
 	if (e->kind == ENTRY_ENTROPY)
 		return e->len <= ENTROPY_OCTETS;
 	if (e->kind == ENTRY_COMMIT)
@@ -92,13 +83,13 @@ static int on_link(struct replay *r, const struct recording_entry *e)
 	unsigned l = e->link;
 
 	if (p->out_tail[l] & 7 || p->in_head[l] & 7)
-		return differs(r, "its arena has positions that cannot be");
+		return replay_differ(r, "its arena has positions that cannot be");
 	free(r->mine[l]);
 	free(r->theirs[l]);
 	r->mine[l] = aligned_alloc(128, (ring_region_size(e->past) + 127) & ~127ull);
 	r->theirs[l] = aligned_alloc(128, (ring_region_size(e->word) + 127) & ~127ull);
 	if (!r->mine[l] || !r->theirs[l])
-		return differs(r, "out of memory");
+		return replay_differ(r, "out of memory");
 	memset(r->mine[l], 0, ring_region_size(e->past));
 	memset(r->theirs[l], 0, sizeof(struct ring_region));
 	r->from[l] = p->generation[l] == (uint32_t)e->position ? p->out_tail[l] : 0;
@@ -130,20 +121,31 @@ static bool has_room(struct replay *r, const uint32_t octets[STEP_LINKS])
 	return arena_log_room(&r->arena) >= r->step.core->undo + 2 * sizeof(struct positions);
 }
 
+int replay_take_record(struct replay *r, const struct recording_entry *e)
+{
+	struct step *s = &r->step;
+	unsigned l = e->link;
+
+	if (s->link[l].in.at != e->position)
+		return replay_differ(r, "link %s stands at %llu, its record at %llu", link_names[l],
+		    (unsigned long long)s->link[l].in.at, (unsigned long long)e->position);
+	if (!has_room(r, s->core->reserve[l]))
+		return replay_differ(r, "a record for which there is no room");
+	s->link[l].in.at = e->past;
+	s->moved = true;
+	r->records++;
+	return 0;
+}
+
 static int on_record(struct replay *r, const struct recording_entry *e, const uint8_t *payload)
 {
 	struct record rec = record_from(e->word, e->time_ns);
 	struct step *s = &r->step;
 	unsigned l = e->link;
+	int err = replay_take_record(r, e);
 
-	if (s->link[l].in.at != e->position)
-		return differs(r, "link %s stands at %llu, its record at %llu", link_names[l],
-		    (unsigned long long)s->link[l].in.at, (unsigned long long)e->position);
-	if (!has_room(r, s->core->reserve[l]))
-		return differs(r, "a record for which there is no room");
-	s->link[l].in.at = e->past;
-	s->moved = true;
-	r->records++;
+	if (err)
+		return err;
 	if (e->kind == ENTRY_SKIP) {
 		if (s->core->on_poison)
 			s->core->on_poison(s, l, &rec, e->flags ? RUNG_RESET_CONNECTION : RUNG_SKIP_RECORD);
@@ -154,14 +156,16 @@ static int on_record(struct replay *r, const struct recording_entry *e, const ui
 }
 
 /* The whole state, where the recording has its hash. */
-static int compare_end(struct replay *r, const struct recording_part *part)
+static int compare_end(struct replay *r)
 {
+	const struct recording_part *part = r->part;
+
 	if (!part->is.end.check || part->is.end.epoch != r->arena.epoch)
 		return 0;
 	r->compared = true;
 	r->compared_epoch = r->arena.epoch;
 	if (arena_state_hash(&r->arena, r->scratch) != part->is.end.state)
-		return differs(r, "the state as of epoch %u is another one than was recorded", r->arena.epoch);
+		return replay_differ(r, "the state as of epoch %u is another one than was recorded", r->arena.epoch);
 	return 0;
 }
 
@@ -173,32 +177,33 @@ static int on_commit(struct replay *r, const uint8_t *payload)
 	memcpy(&was, payload, sizeof was);
 	r->steps++;
 	if (is.epoch != was.epoch)
-		return differs(r, "epoch %llu, not %llu", (unsigned long long)is.epoch, (unsigned long long)was.epoch);
+		return replay_differ(r, "epoch %llu, not %llu", (unsigned long long)is.epoch, (unsigned long long)was.epoch);
 	if (memcmp(is.tail, was.tail, sizeof is.tail) || is.given != was.given)
-		return differs(r, "the records given are others");
+		return replay_differ(r, "the records given are others");
 	if (is.undo_octets != was.undo_octets)
-		return differs(r, "its undo log has %llu octets, not %llu", (unsigned long long)is.undo_octets,
+		return replay_differ(r, "its undo log has %llu octets, not %llu", (unsigned long long)is.undo_octets,
 		    (unsigned long long)was.undo_octets);
 	if (is.changed != was.changed)
-		return differs(r, "the objects that it changed hold something else");
+		return replay_differ(r, "the objects that it changed hold something else");
 	if (!s->moved && !arena_dirty(s->arena))
-		return differs(r, "nothing was done");
+		return replay_differ(r, "nothing was done");
 	step_commit(s);
 	for (unsigned l = 0; l < STEP_LINKS; l++)
 		if (s->link[l].generation) {
 			r->from[l] = s->link[l].out.at;
 			r->theirs[l]->head.pos = r->from[l];
 		}
-	return 0;
+	r->begin = r->at_entry;
+	return compare_end(r);
 }
 
-static int on_entry(struct replay *r, const struct recording_entry *e, const uint8_t *payload)
+int replay_do(struct replay *r, const struct recording_entry *e, const uint8_t *payload)
 {
 	struct step *s = &r->step;
 
-	s->now_ns = e->now_ns;
 	switch ((enum recording_entry_kind)e->kind) {
 	case ENTRY_LIFE:
+		arena_rollback(&r->arena);
 		step_open(s, &r->arena, r->p->core);
 		s->now_ns = e->now_ns;
 		r->lives++;
@@ -210,7 +215,7 @@ static int on_entry(struct replay *r, const struct recording_entry *e, const uin
 		return 0;
 	case ENTRY_SETTLE:
 		if (!has_room(r, s->core->act))
-			return differs(r, "no room for what is done for a link");
+			return replay_differ(r, "no room for what is done for a link");
 		settle(r, e->link);
 		return 0;
 	case ENTRY_TAKE:
@@ -218,73 +223,68 @@ static int on_entry(struct replay *r, const struct recording_entry *e, const uin
 		return on_record(r, e, payload);
 	case ENTRY_ACT:
 		if (!s->core->on_time || !has_room(r, s->core->act))
-			return differs(r, "no room for what is done on time");
+			return replay_differ(r, "no room for what is done on time");
 		r->acts++;
 		s->core->on_time(s);
 		return 0;
 	case ENTRY_ENTROPY:
 		if (e->len > entropy_room(&r->arena) || arena_log_room(&r->arena) < s->core->undo)
-			return differs(r, "entropy for which there is no room");
+			return replay_differ(r, "entropy for which there is no room");
 		entropy_refill(&r->arena, payload, e->len);
 		return 0;
 	case ENTRY_COMMIT:
 		return on_commit(r, payload);
+	case ENTRY_OWN:			/* program->replay takes these */
 	case ENTRY_KINDS:
 		break;
 	}
 	return 0;
 }
 
-/* Ours are told, not repeated: what came, and when. */
-static void only_told(struct replay *r, const struct recording_entry *e)
+bool replay_look(const struct replay *r, struct recording_entry *ret, const uint8_t **octets)
 {
-	struct step *s = &r->step;
+	const uint8_t *payload;
+	uint64_t at = r->at_entry;
 
-	if (e->kind == ENTRY_LIFE) {
-		memset(s->link, 0, sizeof s->link);
-		r->lives++;
-	} else if (e->kind == ENTRY_LINK) {
-		s->link[e->link] = (struct step_link){ .generation = (uint32_t)e->position, .in.size = e->word };
-	} else if (e->kind == ENTRY_DETACH) {
-		s->link[e->link].generation = 0;
-	} else if (e->kind == ENTRY_COMMIT) {
-		r->steps++;
-	} else if (e->kind == ENTRY_ACT) {
-		r->acts++;
-	} else if (e->kind == ENTRY_TAKE || e->kind == ENTRY_SKIP) {
-		r->records++;
-	}
+	return recording_next(r->part, &at, ret, octets ? octets : &payload);
+}
+
+int replay_entry(struct replay *r, struct recording_entry *ret, const uint8_t **payload)
+{
+	bool quarantine = r->file.head.kind == RECORDING_QUARANTINE, input;
+
+	recording_next(r->part, &r->at_entry, ret, payload);
+	if (!entry_sound(r, ret))
+		return replay_differ(r, "an entry of kind %u says what cannot be", ret->kind);
+	input = (ret->kind >= ENTRY_TAKE && ret->kind <= ENTRY_ACT) || (quarantine && ret->kind == ENTRY_SETTLE);
+	if (quarantine && input && has_room(r, r->step.core->act))
+		settle(r, r->step.fresh);	/* as the worker did in the same step */
+	if (quarantine && input)
+		tell_entry(r, "it died at this: ", ret);
+	else if (r->list)
+		tell_entry(r, "", ret);
+	fflush(stdout);
+	r->step.now_ns = ret->now_ns;
+	return 0;
 }
 
 static int run_part(struct replay *r, const struct recording_part *part)
 {
-	bool quarantine = r->file.head.kind == RECORDING_QUARANTINE, input;
 	struct recording_entry e;
 	const uint8_t *payload;
-	int err = compare_end(r, part);
+	int err;
 
 	r->part = part;
 	r->begin = r->at_entry = 0;
-	while (!err && recording_next(part, &r->at_entry, &e, &payload)) {
-		if (!entry_sound(r, &e))
-			return differs(r, "an entry of kind %u says what cannot be", e.kind);
-		input = (e.kind >= ENTRY_TAKE && e.kind <= ENTRY_ACT) || (quarantine && e.kind == ENTRY_SETTLE);
-		if (quarantine && input && !r->p->worker_turn && has_room(r, r->step.core->act))
-			settle(r, r->step.fresh);	/* as the worker did in the same step */
-		if (quarantine && input)
-			tell_entry(r, "it died at this: ", &e);
-		else if (r->list)
-			tell_entry(r, "", &e);
-		fflush(stdout);
-		if (r->p->worker_turn) {
-			only_told(r, &e);
+	err = compare_end(r);
+	while (!err && replay_look(r, &e, NULL)) {
+		if (replay_is_own(r, &e)) {
+			err = replay_run_own(r);
 			continue;
 		}
-		err = on_entry(r, &e, payload);
-		if (!err && e.kind == ENTRY_COMMIT) {
-			r->begin = r->at_entry;
-			err = compare_end(r, part);
-		}
+		err = replay_entry(r, &e, &payload);
+		if (!err)
+			err = replay_do(r, &e, payload);
 	}
 	return err;
 }
@@ -297,18 +297,18 @@ static int map_arena(struct replay *r)
 	void *first = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (first == MAP_FAILED)
-		return differs(r, "out of memory");
+		return replay_differ(r, "out of memory");
 	r->at = first;
 	if ((uint64_t)(uintptr_t)first == p->is.mapped_at) {
 		r->at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 		munmap(first, size);
 		if (r->at == MAP_FAILED)
-			return differs(r, "out of memory");
+			return replay_differ(r, "out of memory");
 	}
 	memcpy(r->at, p->image, p->is.image_octets);
 	memcpy(r->at + p->is.image_octets, p->log, p->is.log_octets);
 	r->scratch = malloc(p->is.image_octets);
-	return r->scratch ? 0 : differs(r, "out of memory");
+	return r->scratch ? 0 : replay_differ(r, "out of memory");
 }
 
 static int check_plan(struct replay *r)
@@ -319,15 +319,15 @@ static int check_plan(struct replay *r)
 	r->plan = (struct arena_plan){ .pools = core->pools, .limits = h->limits, .version = core->version,
 	    .config_hash = h->config_hash };
 	if (strcmp(h->core, core->name))
-		return differs(r, "it is one of %s, not of %s", h->core, core->name);
+		return replay_differ(r, "it is one of %s, not of %s", h->core, core->name);
 	if (h->core_version != core->version)
-		return differs(r, "it is of version %u of this core's state; this binary has version %u", h->core_version, core->version);
+		return replay_differ(r, "it is of version %u of this core's state; this binary has version %u", h->core_version, core->version);
 	if (arena_image_octets(&r->plan) > ARENA_MOST || arena_layout_hash(&r->plan) != h->layout_hash)
-		return differs(r, "its arena is laid out in another way than this binary's");
+		return replay_differ(r, "its arena is laid out in another way than this binary's");
 	for (unsigned n = 0; n < r->file.parts; n++)
 		if (r->file.part[n].is.image_octets != arena_image_octets(&r->plan) ||
 		    r->file.part[n].is.log_octets > arena_size(&r->plan) - arena_image_octets(&r->plan))
-			return differs(r, "its image has another size than its arena");
+			return replay_differ(r, "its image has another size than its arena");
 	return 0;
 }
 
@@ -342,12 +342,12 @@ static int open_arena(struct replay *r)
 		return err;
 	memcpy(&len, r->at, sizeof len);	/* the word's lower half */
 	if (len > p->is.log_octets || !arena_log_sound(p->log, len, (uint32_t)p->is.image_octets))
-		return differs(r, "the undo log of its arena is not sound");
+		return replay_differ(r, "the undo log of its arena is not sound");
 	err = arena_open(&r->arena, &r->plan, r->at, false);
 	if (err)
-		return differs(r, err < 0 ? "out of memory" : "its image is no arena of this plan");
+		return replay_differ(r, err < 0 ? "out of memory" : "its image is no arena of this plan");
 	arena_rollback(&r->arena);
-	return *arena_whole(&r->arena) ? differs(r, "its arena is not sound: %s", arena_whole(&r->arena)) : 0;
+	return *arena_whole(&r->arena) ? replay_differ(r, "its arena is not sound: %s", arena_whole(&r->arena)) : 0;
 }
 
 static int wall_in(struct replay *r)
@@ -358,7 +358,7 @@ static int wall_in(struct replay *r)
 
 	if (!err)
 		err = sandbox_enter(&s, &wall);
-	return err ? differs(r, "sandbox: %s: %s", wall, strerror(-err)) : 0;
+	return err ? replay_differ(r, "sandbox: %s: %s", wall, strerror(-err)) : 0;
 }
 
 static int run(struct replay *r)
@@ -367,8 +367,8 @@ static int run(struct replay *r)
 
 	step_open(&r->step, &r->arena, r->p->core);
 	for (unsigned n = 0; n < r->file.parts && !err; n++) {
-		if (n && !r->p->worker_turn && *arena_compare(&r->arena, r->file.part[n].image))
-			err = differs(r, "between its halves: %s", arena_compare(&r->arena, r->file.part[n].image));
+		if (n && *arena_compare(&r->arena, r->file.part[n].image))
+			err = replay_differ(r, "between its halves: %s", arena_compare(&r->arena, r->file.part[n].image));
 		if (!err)
 			err = run_part(r, &r->file.part[n]);
 	}
@@ -386,7 +386,7 @@ static void tell_step(const struct replay *r)
 			tell_entry(r, "in that step: ", &e);
 }
 
-static int report(struct replay *r, int err)
+int replay_report(struct replay *r, int err)
 {
 	const char *name = r->p->name;
 
@@ -396,18 +396,15 @@ static int report(struct replay *r, int err)
 		return 1;
 	}
 	if (r->file.head.kind == RECORDING_QUARANTINE) {
-		printf(r->p->worker_turn ? "%s: not repeated: its state moves with its sockets\n" : "%s: handled\n", name);
+		printf("%s: handled\n", name);
 		return 0;
 	}
 	printf("%s: %llu steps, %llu records, %llu times on time, %llu lives of a worker\n", name, (unsigned long long)r->steps,
 	    (unsigned long long)r->records, (unsigned long long)r->acts, (unsigned long long)r->lives);
-	if (r->p->worker_turn)
-		printf("%s: read, not repeated: its state moves with its sockets\n", name);
-	else
-		printf("%s: the same at each step%s; epoch %u, arena at %p, recorded at %#llx, state %016llx\n", name,
-		    r->compared && r->compared_epoch == r->arena.epoch ? ", and the last state whole" : " (no last state is recorded: its worker did not end cleanly)",
-		    r->arena.epoch, (void *)r->at, (unsigned long long)r->file.part[0].is.mapped_at,
-		    (unsigned long long)arena_state_hash(&r->arena, r->scratch));
+	printf("%s: the same at each step%s; epoch %u, arena at %p, recorded at %#llx, state %016llx\n", name,
+	    r->compared && r->compared_epoch == r->arena.epoch ? ", and the last state whole" : " (no last state is recorded: its worker did not end cleanly)",
+	    r->arena.epoch, (void *)r->at, (unsigned long long)r->file.part[0].is.mapped_at,
+	    (unsigned long long)arena_state_hash(&r->arena, r->scratch));
 	return 0;
 }
 
@@ -439,7 +436,7 @@ int replay_main(const struct program *p, const char *path, int list)
 		fprintf(stderr, "%s: %s cannot be replayed: %s\n", p->name, path, r->why);
 		return 1;
 	}
-	err = report(r, run(r));
+	err = replay_report(r, run(r));
 	fflush(stdout);
 	return err;
 }

@@ -244,6 +244,8 @@ static int turn(struct worker *w)
 		more = r > 0;
 		worked |= more;
 		worker_commit(w);
+		if (w->recorder)
+			recorder_turned(w->recorder, &w->step);
 	}
 	/* Kicks leave with the wait where there is nothing more to do: no system call of their own. */
 	if (worked && (more || cut || input_waits(w)))

@@ -53,6 +53,16 @@ int worker_take(struct worker *w, unsigned l, struct record *ret, struct bytes *
 /* Commit the step under way, kick whom it concerns, show the counters.  Does nothing where nothing was done. */
 void worker_commit(struct worker *w);
 
+/* step_may_act, for a worker_turn that acts of itself. */
+bool worker_may_act(struct worker *w);
+/* Where a recording is made: what worker_turn heard from elsewhere than its links, each before the commit that depends on it, so that
+ * program->replay can give it again.
+ * worker_recording: 0: none is made; else another number than before: it has begun anew, so that what worker_turn keeps beside the
+ * arena has to be noted first.  Ask at the start of a turn.  worker_note: only where one is made; runtime/recording.h. */
+uint64_t worker_recording(const struct worker *w);
+struct recorder_own;
+void worker_note(struct worker *w, const struct recorder_own *what);
+
 /* For links in own_links: may a record there wake us?  True at start.  Set false while nothing can be taken (the controller's
  * side is full) and true again when it can; a worker that leaves it true and takes nothing never sleeps. */
 void worker_want_input(struct worker *w, unsigned l, bool want);

@@ -82,8 +82,11 @@ static void map_recording(struct worker *w, int fd)
 
 static void begin_recording(struct worker *w)
 {
-	int r = w->recorder ? recorder_begin(w->recorder, &w->step) : 0;
+	int r;
 
+	if (w->recorder && w->p->worker_turn)
+		recorder_by_turns(w->recorder);
+	r = w->recorder ? recorder_begin(w->recorder, &w->step) : 0;
 	if (!r)
 		return;
 	log_warn("nothing is recorded", LOG_ERRNO(r));

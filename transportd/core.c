@@ -73,23 +73,28 @@ static bool may_tell(struct step *s, unsigned n, uint64_t want)
 	return step_linked(s, n) && !(s->fresh & 1u << n) && ring_room(&s->link[n].out, want) >= want;
 }
 
-bool line_tell(struct step *s)
+void line_say(struct step *s, uint32_t which)
 {
 	const struct line *l = line_of(s);
-	uint32_t owed = l->owed;
 
-	if (owed & LINE_TELL_HOSTD && may_tell(s, LINK_DOWN, TOLD_OCTETS)) {
+	if (which & LINE_TELL_HOSTD)
 		tell_hostd(s, l);
-		owed &= ~(uint32_t)LINE_TELL_HOSTD;
-	}
-	if (owed & LINE_TELL_SUPERVISOR && may_tell(s, LINK_SUPERVISOR, 2 * record_octets(NOTICE_OCTETS))) {
+	if (which & LINE_TELL_SUPERVISOR)
 		tell_supervisor(s, l);
-		owed &= ~(uint32_t)LINE_TELL_SUPERVISOR;
-	}
-	if (owed == l->owed)
-		return false;
-	line_change(s)->owed = owed;
-	return true;
+	if (which)
+		line_change(s)->owed &= ~which;
+}
+
+bool line_tell(struct step *s)
+{
+	uint32_t owed = line_of(s)->owed, which = 0;
+
+	if (owed & LINE_TELL_HOSTD && may_tell(s, LINK_DOWN, TOLD_OCTETS))
+		which |= LINE_TELL_HOSTD;
+	if (owed & LINE_TELL_SUPERVISOR && may_tell(s, LINK_SUPERVISOR, 2 * record_octets(NOTICE_OCTETS)))
+		which |= LINE_TELL_SUPERVISOR;
+	line_say(s, which);
+	return which;
 }
 
 /* A new hostd has to hear how the line is; a new small link has to hear once more why it ended. */

@@ -6,9 +6,9 @@
 
 enum { WRAP_FACTOR = 2 };		/* a wrap wastes less than the record that did not fit before the end */
 
-struct host_port host_port_of(struct step *s)
+struct host_port host_port_of(struct step *s, bool (*lacks)(void *ctx, bool lacks), void *ctx)
 {
-	return (struct host_port){ s, ring_payload_max(s->link[LINK_DOWN].out.size) };
+	return (struct host_port){ s, ring_payload_max(s->link[LINK_DOWN].out.size), lacks, ctx };
 }
 
 bool host_port_open(const struct step *s) { return step_linked(s, LINK_DOWN) && !(s->fresh & 1u << LINK_DOWN); }
@@ -33,15 +33,22 @@ static struct record header_of(uint8_t kind, struct bytes body)
 	return h;
 }
 
+static bool lacks_room(struct host_port *p, uint64_t want)
+{
+	bool lacks = host_port_room(p->step, want) < want;
+
+	return p->lacks ? p->lacks(p->ctx, lacks) : lacks;
+}
+
 int host_port_give(struct host_port *p, uint8_t kind, struct bytes body, struct host_port_tally *tally)
 {
 	uint64_t eighth = p->step->link[LINK_DOWN].out.size / 8, need = host_port_need(p->step, kind, (uint32_t)body.len);
 
-	if (kind == RECORD_HCI_EVENT && h4_is_advertising(body) && host_port_room(p->step, need + eighth) < need + eighth) {
+	if (kind == RECORD_HCI_EVENT && h4_is_advertising(body) && lacks_room(p, need + eighth)) {
 		tally->dropped++;
 		return 0;
 	}
-	if (host_port_room(p->step, need) < need)
+	if (lacks_room(p, need))
 		return HOST_PORT_FULL;
 	memcpy(step_reserve(p->step, LINK_DOWN, (uint32_t)body.len), body.at, body.len);
 	step_give(p->step, LINK_DOWN, header_of(kind, body));

@@ -12,11 +12,12 @@
 enum { HOST_PORT_FULL = 16 };		/* not one of h4.h's outcomes */
 enum { HOST_PORT_KINDS = 6, HOST_PORT_NAMED = 1 };	/* generation of a data record's header; its index is the handle */
 
-struct host_port { struct step *step; uint32_t body_max; };	/* body_max: longest that the ring carries */
+/* body_max: longest that the ring carries.  lacks: may be NULL; is asked with what the ring says to each question for room. */
+struct host_port { struct step *step; uint32_t body_max; bool (*lacks)(void *ctx, bool lacks); void *ctx; };
 /* By kind; octets of bodies. */
 struct host_port_tally { uint32_t packets[HOST_PORT_KINDS], dropped; uint64_t octets[HOST_PORT_KINDS]; };
 
-struct host_port host_port_of(struct step *s);
+struct host_port host_port_of(struct step *s, bool (*lacks)(void *ctx, bool lacks), void *ctx);
 /* Is hostd there, and has the core heard of it? */
 bool host_port_open(const struct step *s);
 /* Octets that must be free in its ring for a packet of this kind. */

@@ -69,3 +69,5 @@ void line_end(struct step *s, const char *why);
 /* Tell hostd and the supervisor what is owed to them, as far as there is room.  In a step.
  * Returns whether something was said. */
 bool line_tell(struct step *s);
+/* The same for these of LINE_TELL_* alone, where there is room for certain: a replay knows what was told when. */
+void line_say(struct step *s, uint32_t which);

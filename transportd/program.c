@@ -5,6 +5,7 @@
 #include "runtime/supervisor.h"
 #include "transportd/line.h"
 #include "transportd/program.h"
+#include "transportd/replay.h"
 #include "transportd/snoop.h"
 #include "transportd/transport.h"
 #include "transportd/worker.h"
@@ -66,5 +67,7 @@ const struct program transportd_program = {
 	.worker_start = transportd_worker_start,
 	.worker_turn = transportd_worker_turn,
 	.own_links = 1u << LINK_DOWN,
+	.replay = transportd_replay,
+	.own_entries = transportd_own_entries,
 	.syscalls = transportd_syscalls,
 };

@@ -22,6 +22,8 @@ void stream_capture_end(struct stream *t)
 	uint32_t missed = t->snoop.missed;
 	int r = snoop_flush(&t->snoop);
 
+	if (t->os->captured)
+		r = t->os->captured(t, r, &missed);
 	if (!r)
 		return;
 	t->snoop_error = -r;
@@ -44,7 +46,7 @@ static int begin(struct stream *t)
 {
 	uint64_t base = 0;
 	struct line *l;
-	int r = t->kind->begin(t->fd, &base);
+	int r = t->os->begin(t, &base);
 
 	if (r < 0)
 		return r;
@@ -55,28 +57,49 @@ static int begin(struct stream *t)
 	return 0;
 }
 
-int stream_open(struct stream *ret, struct step *step, struct stream_host host, int fd, int pipe_r, int pipe_w)
+int stream_buffers(struct stream *t, uint32_t out_cap)
 {
-	int cap = fcntl(pipe_w, F_GETPIPE_SZ), r;
+	const struct line *l = line_of(t->step);
 
-	*ret = (struct stream){ .kind = stream_kind_of(fd), .step = step, .host = host, .fd = fd, .pipe_r = pipe_r, .pipe_w = pipe_w,
-		.readable = true, .writable = true, .snoop = SNOOP_NONE };
-	if (!ret->kind || cap < STREAM_PIPE_MIN)
-		return -EPROTOTYPE;
-	ret->out_cap = MIN((uint32_t)cap, (uint32_t)STREAM_BATCH);
-	ret->in = malloc(1 + LINE_BODY_MAX + STREAM_PEEK);
-	ret->out = malloc(ret->out_cap);
-	if (!ret->in || !ret->out)
+	t->out_cap = out_cap;
+	t->in = malloc(1 + LINE_BODY_MAX + STREAM_PEEK);
+	t->out = malloc(out_cap);
+	if (!t->in || !t->out)
 		return -ENOMEM;
-	if (line_of(step)->state == LINE_NEW) {
-		r = begin(ret);
+	if (!fifo_peek(l, partial, 0, t->in, fifo_len(l, partial)))
+		return -EPROTO;
+	t->have = fifo_len(l, partial);
+	return 0;
+}
+
+int stream_begin(struct stream *t, int cap)
+{
+	int r = stream_buffers(t, MIN((uint32_t)cap, (uint32_t)STREAM_BATCH));
+
+	if (r < 0)
+		return r;
+	if (line_of(t->step)->state == LINE_NEW) {
+		r = begin(t);
 		if (r < 0)
 			return r;
 	}
-	if (line_of(step)->state == LINE_DOWN)
+	if (line_of(t->step)->state == LINE_DOWN)
 		return 0;
-	r = stream_out_recover(ret);
-	return r < 0 ? r : stream_in_recover(ret);
+	r = stream_out_recover(t);
+	return r < 0 ? r : stream_in_recover(t);
+}
+
+int stream_open(struct stream *ret, struct step *step, struct stream_host host, int fd, int pipe_r, int pipe_w)
+{
+	int cap = fcntl(pipe_w, F_GETPIPE_SZ);
+
+	*ret = (struct stream){ .kind = stream_kind_of(fd), .os = host.note ? &stream_os_recorded : &stream_os_system, .step = step,
+		.host = host, .fd = fd, .pipe_r = pipe_r, .pipe_w = pipe_w, .readable = true, .writable = true, .snoop = SNOOP_NONE };
+	if (!ret->kind || cap < STREAM_PIPE_MIN)
+		return -EPROTOTYPE;
+	if (host.note)
+		host.note(host.ctx, &(struct stream_heard){ .call = CALL_OPEN, .result = cap });
+	return stream_begin(ret, cap);
 }
 
 void stream_close(struct stream *t)

@@ -30,6 +30,7 @@
 #include "transportd/h4.h"
 #include "transportd/line.h"
 #include "transportd/snoop.h"
+#include "transportd/stream_os.h"
 
 enum { STREAM_PEEK = 64 * 1024, STREAM_BATCH = 256 * 1024, STREAM_PIPE_MIN = 64 * 1024, STREAM_PIPE_WISH = 1024 * 1024 };
 
@@ -53,10 +54,12 @@ struct stream_host {
 	void *ctx;
 	int (*take)(void *ctx, struct record *ret, struct bytes *payload);	/* 0, or anything else: no more in this step */
 	void (*commit)(void *ctx);
+	void (*note)(void *ctx, const struct stream_heard *h);	/* NULL: nothing is recorded */
 };
 
 struct stream {
 	const struct stream_kind *kind;
+	const struct stream_os *os;
 	struct step *step;			/* borrowed */
 	struct stream_host host;
 	int fd, pipe_r, pipe_w;			/* borrowed, non-blocking */
@@ -69,6 +72,8 @@ struct stream {
 	uint8_t *in, *out;			/* owned */
 	struct snoop snoop;			/* owned */
 	int snoop_error;			/* why capture ended, until who logs it sets it to 0 */
+	uint32_t asked;				/* stream_os: for room, since the last peek ... */
+	uint64_t capture_at;			/* ... and the capture's end as it was noted last */
 	uint32_t resumed_in, resumed_out;	/* octets of windows that stream_open found open */
 };
 
@@ -88,6 +93,10 @@ int stream_in(struct stream *t);
 int stream_out(struct stream *t);
 
 /* ---- inside ---- */
+/* What stream_open does with the stream once it is filled in; @cap: octets that the pipe takes. */
+int stream_begin(struct stream *t, int cap);
+/* Buffers; and in and have, from line.partial.  Returns 0, -ENOMEM, -EPROTO. */
+int stream_buffers(struct stream *t, uint32_t out_cap);
 void stream_capture_end(struct stream *t);				/* write the batch of both directions; stream.c */
 void stream_gone(struct stream *t, int error, bool mid_packet);		/* the socket has ended: 0 or errno; stream.c */
 uint64_t stream_realtime_us(void);

@@ -21,7 +21,7 @@ static int discard(struct stream *t, uint32_t n)
 {
 	while (n) {
 		/* The scratch behind the partial packet is free: its content is framed, or will be peeked again. */
-		ssize_t r = recv(t->fd, t->in + t->have, MIN(n, (uint32_t)STREAM_PEEK), MSG_DONTWAIT | t->kind->discard);
+		ssize_t r = t->os->discard(t, t->in + t->have, MIN(n, (uint32_t)STREAM_PEEK));
 
 		if (r < 0 && errno == EINTR)
 			continue;
@@ -61,19 +61,16 @@ static void unresolved(struct stream *t)
 int stream_in_recover(struct stream *t)
 {
 	const struct line *l = line_of(t->step);
-	uint32_t left, held = fifo_len(l, partial);
+	uint32_t left;
 	int r;
 
 	if (l->state != LINE_UP)
 		return 0;
-	if (!fifo_peek(l, partial, 0, t->in, held))
-		return -EPROTO;
-	t->have = held;
-	r = t->kind->left(t->fd, l, &left);
+	r = t->os->left(t, &left);
 	if (r > 0)
 		unresolved(t);
 	else if (r < 0)
-		stream_gone(t, -r, held != 0);
+		stream_gone(t, -r, t->have != 0);
 	if (r || !l->in_pending)
 		return 0;
 	t->resumed_in = l->in_pending;
@@ -85,7 +82,7 @@ int stream_in_recover(struct stream *t)
 /* Packets into the ring, until something stops it.  Peeked octets that make no whole packet are taken as well. */
 static void frame(struct stream *t, struct batch *b)
 {
-	struct host_port port = host_port_of(t->step);
+	struct host_port port = host_port_of(t->step, t->os->lacks, t);
 	uint64_t time_us = snoop_on(&t->snoop) ? stream_realtime_us() : 0;
 
 	for (;;) {
@@ -145,7 +142,7 @@ static uint32_t peek(struct stream *t)
 	ssize_t n;
 
 	do
-		n = recvmsg(t->fd, &m, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+		n = t->os->peek(t, &m);
 	while (n < 0 && errno == EINTR);
 	t->readable = t->ending || n == STREAM_PEEK || (n > 0 && m.msg_flags & MSG_CTRUNC);
 	if (n > 0)
@@ -191,14 +188,14 @@ int stream_in(struct stream *t)
 	}
 	if (!host_port_open(t->step)) {
 		t->readable = true;
-		return t->kind->mark(t->fd, 0);
+		return t->os->mark(t, 0);
 	}
 	b.len += t->have;
 	frame(t, &b);
 	if (b.end == HOST_PORT_FULL) {
 		stop_full(t, &b);
 		t->readable = true;		/* what is left there rings no more */
-		r = t->kind->mark(t->fd, b.pos ? b.pos - t->have : 0);
+		r = t->os->mark(t, b.pos ? b.pos - t->have : 0);
 		if (r < 0 || !b.pos)
 			return r;
 	}

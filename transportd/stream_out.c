@@ -1,21 +1,10 @@
 /* transportd/stream_out.c - from hostd's ring to the controller's socket.  stream.h has the order, and why no other holds. */
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <unistd.h>
 #include "base/types.h"
 #include "transportd/host_port.h"
 #include "transportd/stream.h"
-
-/* Octets in the pipe, or -errno. */
-static int64_t pipe_holds(const struct stream *t)
-{
-	int n;
-
-	return ioctl(t->pipe_r, FIONREAD, &n) < 0 ? -errno : n;
-}
 
 /* What lies in the pipe was never committed: away with it, its records come again. */
 static int pipe_empty(struct stream *t)
@@ -23,8 +12,8 @@ static int pipe_empty(struct stream *t)
 	int64_t n;
 	ssize_t r;
 
-	while ((n = pipe_holds(t)) > 0) {
-		r = read(t->pipe_r, t->out, t->out_cap);
+	while ((n = t->os->holds(t)) > 0) {
+		r = t->os->drain(t);
 		if (r < 0 && errno != EINTR)
 			return -errno;
 	}
@@ -44,7 +33,7 @@ int stream_out_recover(struct stream *t)
 
 	if (!l->out_pending)
 		return pipe_empty(t);
-	n = pipe_holds(t);
+	n = t->os->holds(t);
 	if (n < 0)
 		return (int)n;
 	if (n > l->out_pending) {		/* nobody but us writes into it */
@@ -70,7 +59,7 @@ int stream_out_recover(struct stream *t)
 static int flush(struct stream *t)
 {
 	while (t->out_left) {
-		ssize_t n = splice(t->pipe_r, NULL, t->fd, NULL, t->out_left, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+		ssize_t n = t->os->splice(t);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -145,7 +134,7 @@ int stream_out(struct stream *t)
 		return moved;
 	}
 	/* Into an empty pipe, no more than it has pages: all or, by a kill, nothing that counts. */
-	n = write(t->pipe_w, t->out, used);
+	n = t->os->fill(t, used);
 	if (n != (ssize_t)used)
 		return n < 0 ? -errno : -EPROTO;
 	line_change(t->step)->out_pending = used;

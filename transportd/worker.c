@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include "runtime/log.h"
 #include "runtime/loop.h"
+#include "runtime/recording.h"
 #include "runtime/sandbox.h"
 #include "runtime/worker.h"
 #include "transportd/host_port.h"
@@ -19,6 +20,7 @@ struct own {
 	struct stream stream;
 	int write_watch;		/* < 0: the controller takes what we have */
 	bool end_told;			/* that the line has ended was logged */
+	uint64_t recorded;		/* worker_recording, as it was last */
 };
 static struct own own_storage;		/* one worker, one line */
 
@@ -32,6 +34,11 @@ const struct sandbox_call transportd_syscalls[] = {
 
 static int host_take(void *ctx, struct record *ret, struct bytes *payload) { return worker_take(ctx, LINK_DOWN, ret, payload); }
 static void host_commit(void *ctx) { worker_commit(ctx); }
+
+static void host_note(void *ctx, const struct stream_heard *h)
+{
+	worker_note(ctx, &(struct recorder_own){ h->call, h->result, h->more, h->also, h->octets });
+}
 
 static int on_readable(void *ctx, uint32_t revents)
 {
@@ -79,11 +86,11 @@ int transportd_worker_start(struct worker *w)
 	struct loop *l = worker_loop(w);
 	int fd = worker_fd(w, "controller"), snoop = worker_fd(w, "btsnoop"), r;
 
-	*o = (struct own){ .write_watch = -1 };
+	*o = (struct own){ .write_watch = -1, .recorded = worker_recording(w) };
 	worker_set_own(w, o);
 	worker_now(w);
-	r = stream_open(&o->stream, s, (struct stream_host){ w, host_take, host_commit }, fd, worker_fd(w, "pipe.r"),
-	    worker_fd(w, "pipe.w"));
+	r = stream_open(&o->stream, s, (struct stream_host){ w, host_take, host_commit, o->recorded ? host_note : NULL }, fd,
+	    worker_fd(w, "pipe.r"), worker_fd(w, "pipe.w"));
 	if (r < 0)
 		return r;
 	say_resumed(&o->stream);
@@ -132,6 +139,29 @@ static int prepare_sleep(struct worker *w, struct own *o)
 	return 0;
 }
 
+/* A recording has begun in the middle of our life: what of the stream is not in the arena. */
+static void note_stream(struct worker *w, struct own *o)
+{
+	struct stream *t = &o->stream;
+
+	o->recorded = worker_recording(w);
+	t->capture_at = t->snoop.at;
+	host_note(w, &(struct stream_heard){ .call = CALL_RESUME, .result = t->out_left, .more = t->out_cap, .also = t->snoop.at });
+}
+
+/* Returns whether something was told. */
+static bool tell(struct worker *w, const struct own *o)
+{
+	struct step *s = worker_step(w);
+	uint32_t owed = line_of(s)->owed;
+
+	if (!owed || !line_tell(s))
+		return false;
+	if (o->recorded)
+		host_note(w, &(struct stream_heard){ .call = CALL_TELL, .result = owed & ~line_of(s)->owed });
+	return true;
+}
+
 int transportd_worker_turn(struct worker *w)
 {
 	struct own *o = worker_own(w);
@@ -139,8 +169,10 @@ int transportd_worker_turn(struct worker *w)
 	uint32_t was = line_of(s)->state;
 	int out, in, r, told;
 
-	step_may_act(s);			/* tells the core of a link that began anew */
-	told = line_of(s)->owed && line_tell(s);
+	if (o->recorded != worker_recording(w))
+		note_stream(w, o);
+	worker_may_act(w);			/* tells the core of a link that began anew */
+	told = tell(w, o);
 	worker_commit(w);
 	out = stream_out(&o->stream);
 	if (out < 0)
@@ -148,7 +180,7 @@ int transportd_worker_turn(struct worker *w)
 	in = stream_in(&o->stream);
 	if (in < 0)
 		worker_fail(w, in, "socket of the controller");
-	told |= line_of(s)->owed && line_tell(s);	/* the line may have ended just now */
+	told |= tell(w, o);			/* the line may have ended just now */
 	worker_commit(w);
 	say_ends(w, o);
 	r = prepare_sleep(w, o);

@@ -2,9 +2,9 @@
 # called), and the C library's calls in place of which the models stand.  Optimised in every mode: it runs thousands of seeds.
 SIM := $O/tests/simulation/sim
 sim.product := $(wildcard airsim/core/*.c hostd/core/*.c gattd/core/*.c wire/*.c base/*.c) shm/arena.c shm/arena_check.c shm/fifo.c \
-	shm/queue.c shm/step.c shm/undo.c shm/stats.c runtime/worker_take.c \
+	shm/queue.c shm/step.c shm/undo.c shm/stats.c runtime/worker_take.c runtime/worker_own.c \
 	runtime/recorder.c runtime/recording.c shm/arena_image.c shm/migrate.c transportd/core.c transportd/h4.c transportd/host_port.c transportd/snoop.c \
-	transportd/stream.c transportd/stream_in.c transportd/stream_out.c transportd/stream_kind.c transportd/worker.c
+	transportd/stream.c transportd/stream_in.c transportd/stream_out.c transportd/stream_kind.c transportd/stream_os.c transportd/worker.c
 sim.seen := $(sim.product) tests/simulation/sim_shell.c
 sim.own := $(filter-out tests/simulation/sim_shell.c,$(wildcard tests/simulation/sim_*.c))
 # An air has no worker that dies, and gives no record: it need not be seen.
