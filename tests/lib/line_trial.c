@@ -185,7 +185,8 @@ _Noreturn void trial_child(struct trial *t, unsigned batch, bool mutant, void (*
 
 	signal(SIGPIPE, SIG_IGN);
 	k.batch = batch;
-	k.plain = ready;
+	k.tap = t->tap;
+	k.plain = ready || t->tap;
 	k.forget_windows = mutant;
 	if (ready)
 		ready();
@@ -199,6 +200,8 @@ _Noreturn void trial_child(struct trial *t, unsigned batch, bool mutant, void (*
 		if (!r)
 			poll(&p, 1, 1);
 	}
+	if (t->at_end)
+		t->at_end(&k);
 	_exit(0);
 }
 

@@ -23,6 +23,8 @@ struct trial {
 	bool broken;
 	char why[160];
 	_Atomic bool *quit;			/* shared */
+	const struct line_tap *tap;		/* of each worker; NULL */
+	void (*at_end)(struct line_worker *k);	/* a worker that was told to end; NULL */
 };
 
 /* Fails the test if it cannot.  @small  the socket's send buffer is small: splice stops in the middle of a batch */

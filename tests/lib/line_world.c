@@ -83,6 +83,17 @@ void line_world_close(struct line_world *w)
 	munmap(w->memory, w->octets);
 }
 
+static int take_from(struct line_worker *k, unsigned link, struct record *ret)
+{
+	uint64_t at = k->step.link[link].in.at;
+	unsigned fresh = k->step.fresh;
+	int r = step_take(&k->step, link, ret, k->payload, sizeof k->payload);
+
+	if (k->tap)
+		k->tap->taken(k, fresh, link, at, r ? NULL : ret);
+	return r;
+}
+
 static int take(void *ctx, struct record *ret, struct bytes *payload)
 {
 	struct line_worker *k = ctx;
@@ -90,7 +101,7 @@ static int take(void *ctx, struct record *ret, struct bytes *payload)
 
 	if (k->taken >= k->batch)
 		return 8;
-	r = step_take(&k->step, LINK_DOWN, ret, k->payload, sizeof k->payload);
+	r = take_from(k, LINK_DOWN, ret);
 	if (r)
 		return r;
 	k->taken++;
@@ -100,8 +111,13 @@ static int take(void *ctx, struct record *ret, struct bytes *payload)
 static void commit(void *ctx)
 {
 	struct line_worker *k = ctx;
+	bool tapped = k->tap && (k->step.moved || arena_dirty(&k->arena));
 
+	if (tapped)
+		k->tap->committing(k);
 	step_commit(&k->step);
+	if (tapped)
+		k->tap->committed(k);
 	k->taken = 0;
 }
 
@@ -123,7 +139,29 @@ int line_worker_start(struct line_worker *k, struct line_world *w)
 		line_change(&k->step)->in_pending = line_change(&k->step)->out_pending = 0;
 		step_commit(&k->step);
 	}
-	return stream_open(&k->stream, &k->step, (struct stream_host){ k, take, commit }, w->near, w->pipe_r, w->pipe_w);
+	if (k->tap)
+		k->tap->begin(k);
+	return stream_open(&k->stream, &k->step, (struct stream_host){ k, take, commit, k->tap ? k->tap->heard : NULL }, w->near, w->pipe_r,
+	    w->pipe_w);
+}
+
+static void act(struct line_worker *k)
+{
+	unsigned fresh = k->step.fresh;
+
+	step_may_act(&k->step);
+	if (k->tap)
+		k->tap->settled(k, fresh);
+}
+
+static bool tell(struct line_worker *k)
+{
+	uint32_t owed = line_of(&k->step)->owed;
+	bool told = line_tell(&k->step);
+
+	if (told && k->tap)
+		k->tap->heard(k, &(struct stream_heard){ .call = CALL_TELL, .result = owed & ~line_of(&k->step)->owed });
+	return told;
 }
 
 int line_worker_turn(struct line_worker *k)
@@ -134,11 +172,13 @@ int line_worker_turn(struct line_worker *k)
 
 	k->step.now_ns++;
 	k->stream.readable = k->stream.writable = true;
-	step_may_act(&k->step);
-	small = !step_take(&k->step, LINK_SUPERVISOR, &h, k->payload, sizeof k->payload);
+	if (k->tap)
+		k->tap->turn(k);
+	act(k);
+	small = !take_from(k, LINK_SUPERVISOR, &h);
 	if (small)
 		transportd_core.on_record(&k->step, LINK_SUPERVISOR, &h, (struct bytes){ k->payload, h.len });
-	told = line_tell(&k->step);
+	told = tell(k);
 	commit(k);
 	/* Two batches each way with no commit but their own: each must leave its window closed by itself. */
 	for (int i = 0; i < 2 && out >= 0; i++)
@@ -147,7 +187,7 @@ int line_worker_turn(struct line_worker *k)
 		in = MAX(in, 0) | stream_in(&k->stream);
 	if (out < 0 || in < 0)
 		return out < 0 ? out : in;
-	told |= line_tell(&k->step);
+	told |= tell(k);
 	commit(k);
 	return out || in || told || small;
 }

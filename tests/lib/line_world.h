@@ -15,7 +15,19 @@ struct line_world {
 	struct ring host_out, host_in;		/* hostd's ends: records to transportd, records from it */
 	struct ring sup_out, sup_in;
 };
+/* Who looks on, as a recorder does; each is called where runtime/worker*.c calls it.  `k` is a struct line_worker. */
+struct line_tap {
+	void (*begin)(void *k);						/* links are attached, the stream is not open */
+	void (*turn)(void *k);						/* between two turns */
+	void (*settled)(void *k, unsigned fresh);
+	/* @rec  NULL: there was none   @at  where it began */
+	void (*taken)(void *k, unsigned fresh, unsigned link, uint64_t at, const struct record *rec);
+	void (*heard)(void *k, const struct stream_heard *h);
+	void (*committing)(void *k);
+	void (*committed)(void *k);
+};
 struct line_worker {
+	const struct line_tap *tap;		/* NULL: nobody */
 	struct arena arena;
 	struct step step;
 	struct stream stream;

@@ -14,7 +14,8 @@ from bare_central import BareCentral
 from pipeline import BIN, NAMES, Pipeline, wait_until
 from poison import ADDRESS, PLAIN, PLANTED, Load, device, replay
 
-HALVES_AT, DATA_AT = 512, 4096
+HALVES_AT, DATA_AT, ENTRY = 512, 4096, 56
+ENTRY_COMMIT, ENTRY_OWN, CALL_PEEK = 9, 10, 7      # runtime/recording.h, transportd/stream_os.h
 SAME = re.compile(r"(\d+) steps, (\d+) records, (\d+) times on time, (\d+) lives.*the same at each step, and the last state whole;"
                   r" epoch (\d+), arena at (0x\w+), recorded at (0x\w+)", re.S)
 
@@ -57,10 +58,9 @@ def same(name, kept):
 
 @pytest.mark.parametrize("size,whole", [("64", True), ("3", False)])
 def test_a_replay_gives_the_same(size, whole, tmp_path):
-    """Workers are killed under load; then each recording of hostd and gattd gives the same undo logs, objects, output records and
+    """Workers are killed under load; then each recording of transportd, hostd and gattd gives the same undo logs, objects, output records and
     positions at each of its steps, and at the end the whole arena, octet by octet, mapped elsewhere.  With room for all of it
-    the recording goes back to the start and over every death; with little it has been begun anew, many times.  That of
-    transportd can be read."""
+    the recording goes back to the start and over every death; with little it has been begun anew, many times."""
     kept = run(tmp_path / "kept", "--record-size", size, kills=6)
     assert stat.S_IMODE(kept.stat().st_mode) == 0o700
     for file in kept.iterdir():
@@ -134,7 +134,7 @@ def small(tmp_path_factory):
     return run(tmp_path_factory.mktemp("rec") / "kept", values=[b"plain", b"P!hD1111", b"P!gD0000"], load=False)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ("hostd", "gattd"))      # in which something is planted
 def test_another_core_is_found_out(name, small):
     """The binary that recorded gives the same; one whose core treats one record in another way does not: the first step that
     differs is named, and the record is among what came in it."""
@@ -158,6 +158,56 @@ def places(data):
     return [("magic", 0), ("core", 17), ("limits", 44), ("size of a half", 73), ("generation", control),
             ("size of the image", control + 9), ("tail", control + 60), ("last state", control + 72), ("image", begin + 70), ("end of the image", begin + image - 1),
             ("first entry", entries + 8), ("an entry", entries + tail // 2), ("last entry", entries + tail - 1)]
+
+
+def entries(data):
+    """Of the half that counts: (offset, kind, number of an own entry, payload's length, place among the entries), and its generation."""
+    half = 1 if struct.unpack_from("<Q", data, HALVES_AT * 2)[0] > struct.unpack_from("<Q", data, HALVES_AT)[0] else 0
+    generation, image, log = struct.unpack_from("<3Q", data, HALVES_AT * (1 + half))
+    first = DATA_AT + half * struct.unpack_from("<Q", data, 72)[0] + (image + log + 63 & ~63)
+    end = first + (struct.unpack_from("<Q", data, HALVES_AT * (1 + half) + 56)[0] >> 32) * 8
+    at, found = first, []
+    while at < end:
+        size, kind, _, what = struct.unpack_from("<IBBH", data, at + 8)
+        found.append((at, kind, what, size, at - first))
+        at += ENTRY + (size + 7 & ~7)
+    return found, generation
+
+
+def hashed(h, data):
+    """base/hash.h: hash_octets."""
+    words = [len(data), *struct.unpack(f"<{len(data) // 8}Q", data[:len(data) & ~7]), int.from_bytes(data[len(data) & ~7:], "little")]
+    for word in words:
+        h = (h ^ word) * 0x9E3779B97F4A7C15 & (1 << 64) - 1
+        h ^= h >> 29
+    return h
+
+
+def check(data, entry, generation):
+    """runtime/recording.c: recording_entry_check; hash_word is hash_octets without a length."""
+    at, _, _, size, place = entry
+    h = 0x54726566
+    for word in (generation, place):
+        h = (h ^ word) * 0x9E3779B97F4A7C15 & (1 << 64) - 1
+        h ^= h >> 29
+    return hashed(hashed(h, bytes(data[at + 8:at + ENTRY])), bytes(data[at + ENTRY:at + ENTRY + size]))
+
+
+def test_one_octet_from_the_controller(small, tmp_path):
+    """transportd: in one of the reads that a recording holds, one octet of a packet is another one, with the right hash.  The step
+    that then gives another record is named, and the read is among what came in it."""
+    data = bytearray((small / "transportd.recording").read_bytes())
+    found, generation = entries(data)
+    assert all(struct.unpack_from("<Q", data, e[0])[0] == check(data, e, generation) for e in found)
+    reads = [e for e in found if e[1:3] == (ENTRY_OWN, CALL_PEEK) and e[3] > 12]
+    entry = reads[len(reads) // 2]
+    data[entry[0] + ENTRY + entry[3] - 1] ^= 0x01
+    struct.pack_into("<Q", data, entry[0], check(data, entry, generation))
+    (tmp_path / "other").write_bytes(data)
+    _, said = replay(BIN, "transportd", tmp_path / "other", check=1)
+    step = sum(e[1] == ENTRY_COMMIT for e in found[:found.index(entry)]) + 1
+    assert f"differs at step {step}: the records given are others\n" in said, (step, said)
+    assert f"in that step: peek result={entry[3]} " in said
 
 
 def test_damage_is_said(small, tmp_path):

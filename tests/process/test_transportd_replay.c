@@ -1,0 +1,280 @@
+/* tests/process/test_transportd_replay.c - transportd's recording, made while its worker is killed at system calls and at random
+ * moments, with sockets and rings that run full and empty: the replay is the same at each commit, and at the end.
+ *
+ * The world is that of test_transportd_kill.c; the recorder is the product's, and sees what a worker shows it.
+ * timeout: 120 s */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+#include "base/types.h"
+#include "runtime/program.h"
+#include "runtime/recording_file.h"
+#include "runtime/replay.h"
+#include "tests/lib/line_trial.h"
+#include "transportd/program.h"
+
+enum { STOPS = 120 };
+static int file;			/* the recording's descriptor, in each child too */
+static struct recorder *recorder;
+static uint64_t generation;
+static char dir[256], path[300];
+
+/* ---- the recorder, as runtime/worker*.c calls it ---- */
+
+static const struct step *step_of(void *k) { return &((struct line_worker *)k)->step; }
+
+static void tap_begin(void *k)
+{
+	if (recorder_map(file, &recorder))
+		_exit(12);
+	recorder_by_turns(recorder);
+	if (recorder_begin(recorder, step_of(k)))
+		_exit(13);
+	generation = recorder_generation(recorder);
+}
+
+static void tap_heard(void *k, const struct stream_heard *h)
+{
+	recorder_own(recorder, step_of(k), &(struct recorder_own){ h->call, h->result, h->more, h->also, h->octets });
+}
+
+static void tap_turn(void *k)
+{
+	struct stream *t = &((struct line_worker *)k)->stream;
+
+	recorder_turned(recorder, step_of(k));
+	if (generation == recorder_generation(recorder))
+		return;
+	generation = recorder_generation(recorder);
+	tap_heard(k, &(struct stream_heard){ .call = CALL_RESUME, .result = t->out_left, .more = t->out_cap });
+}
+
+static void tap_settled(void *k, unsigned fresh) { recorder_settled(recorder, step_of(k), fresh); }
+
+static void tap_taken(void *k, unsigned fresh, unsigned link, uint64_t at, const struct record *rec)
+{
+	const uint8_t *octets = ((struct line_worker *)k)->payload;
+
+	recorder_taken(recorder, step_of(k), fresh,
+	    rec ? &(struct recorder_record){ ENTRY_TAKE, link, 0, at, *rec, { octets, rec->len } } : NULL);
+}
+
+static void tap_committing(void *k) { recorder_committing(recorder, step_of(k)); }
+static void tap_committed(void *k) { recorder_committed(recorder, step_of(k)); }
+static void at_end(struct line_worker *k) { recorder_end(recorder, &k->step); }
+
+static const struct line_tap tap = { tap_begin, tap_turn, tap_settled, tap_taken, tap_heard, tap_committing, tap_committed };
+
+/* ---- lives ---- */
+
+static void traced(void)
+{
+	ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+	raise(SIGSTOP);
+}
+
+static void wait_for_end(struct trial *t, pid_t pid)
+{
+	int status;
+
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, &status, __WALL), pid);
+	if (WIFEXITED(status))
+		trial_broken(t, "the worker gave up by itself", (uint32_t)WEXITSTATUS(status));
+}
+
+static pid_t begin_life(struct trial *t, unsigned i, void (*ready)(void))
+{
+	pid_t pid;
+
+	fflush(NULL);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (!pid)
+		trial_child(t, 1 + i % 64, false, ready);
+	return pid;
+}
+
+/* To its `stops`-th stop at a system call, entry or exit. */
+static void life_to_call(struct trial *t, unsigned i)
+{
+	unsigned stops = 1 + i % STOPS;
+	pid_t pid = begin_life(t, i, traced);
+	int status;
+
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	ptrace(PTRACE_SETOPTIONS, pid, NULL, (void *)(PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL));
+	while (stops--) {
+		ptrace(PTRACE_SYSCALL, pid, NULL, NULL);
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		if (!WIFSTOPPED(status))
+			return trial_broken(t, "the worker gave up by itself", (uint32_t)status);
+		if (stops % 3 == 0)
+			trial_pump(t);
+	}
+	wait_for_end(t, pid);
+}
+
+static void life_to_moment(struct trial *t, unsigned i)
+{
+	const _Atomic uint64_t *word = (const void *)t->w.memory;
+	uint64_t before = *word;
+	int64_t end, give_up = trial_now_us() + 10 * 1000000;
+	pid_t pid = begin_life(t, i, NULL);
+
+	while (*word == before && trial_now_us() < give_up)
+		trial_pump(t);
+	for (end = trial_now_us() + trial_dice(t, 2000); trial_now_us() < end; )
+		trial_pump(t);
+	wait_for_end(t, pid);
+}
+
+/* ---- the file ---- */
+
+static void make_file(unsigned mib)
+{
+	static struct arena_plan plan;
+	char why[RECORDING_WHY];
+	int at;
+
+	plan = (struct arena_plan){ .pools = transportd_core.pools, .limits = { { 1 } }, .version = 1 };
+	snprintf(dir, sizeof dir, "%s/trefoil-line-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+	assert_non_null(mkdtemp(dir));
+	at = recording_dir_open(dir, why);
+	assert_true(at >= 0);
+	file = recording_create(at, "transportd", &plan, mib);
+	assert_true(file >= 0);
+	snprintf(path, sizeof path, "%s/transportd.recording", dir);
+	close(at);
+}
+
+static void drop_file(void)
+{
+	close(file);
+	unlink(path);
+	assert_int_equal(rmdir(dir), 0);
+}
+
+/* Returns its exit code, or minus the signal.  @said  all that it said, cut to its last `cap` octets */
+static int replay(char *said, size_t cap, int list)
+{
+	int pipes[2], status;
+	size_t len = 0;
+	ssize_t n;
+	pid_t pid;
+
+	assert_int_equal(pipe(pipes), 0);
+	fflush(NULL);
+	pid = fork();
+	if (!pid) {
+		dup2(pipes[1], 1);
+		dup2(pipes[1], 2);
+		_exit(replay_main(&transportd_program, path, list));
+	}
+	close(pipes[1]);
+	while ((n = read(pipes[0], said + len, cap - 1 - len)) > 0) {
+		len += (size_t)n;
+		if (len > cap / 2) {
+			memmove(said, said + len - cap / 4, cap / 4);
+			len = cap / 4;
+		}
+	}
+	said[len] = 0;
+	close(pipes[0]);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+/* How often each call stands in what a replay lists. */
+static void count_calls(unsigned ret[CALL_KINDS])
+{
+	static const char *const names[] = { "none",
+#define ROW(n, name) name,
+	    STREAM_CALLS(ROW)
+#undef ROW
+	};
+	struct recording f;
+	char why[RECORDING_WHY];
+	struct recording_entry e;
+	const uint8_t *payload;
+
+	assert_int_equal(ARRAY_LEN(names), CALL_KINDS);
+	assert_int_equal(recording_load(path, &f, why), 0);
+	memset(ret, 0, CALL_KINDS * sizeof *ret);
+	for (unsigned p = 0; p < f.parts; p++)
+		for (uint64_t at = 0; recording_next(&f.part[p], &at, &e, &payload); )
+			if (e.kind == ENTRY_OWN && e.flags < CALL_KINDS)
+				ret[e.flags]++;
+	recording_free(&f);
+}
+
+static void expect_same(const char *what, unsigned lives, const char *last)
+{
+	static char said[8192];
+
+	if (replay(said, sizeof said, 0) || !strstr(said, last))
+		fail_msg("%s: after %u lives: %s", what, lives, said);
+}
+
+static void repeated(enum line_socket kind, void (*life)(struct trial *, unsigned), unsigned lives, unsigned mib, const char *what)
+{
+	struct trial *t = trial_new(kind, (unsigned)kind * 7 + lives, lives & 1);
+	unsigned calls[CALL_KINDS];
+
+	make_file(mib);
+	t->tap = &tap;
+	t->at_end = at_end;
+	for (unsigned i = 0; i < lives && !t->broken; i++) {
+		life(t, i);
+		if (i % 16 == 15 && !t->broken)
+			expect_same(what, i, "the same at each step");
+	}
+	if (!t->broken)
+		trial_end_of_story(t);
+	if (t->broken)
+		fail_msg("%s: %s", what, t->why);
+	expect_same(what, lives, "the same at each step, and the last state whole");
+	count_calls(calls);
+	print_message("           %s: %u kills, %u packets in, %u out; last file: %u peeks, %u splices, %u times no room, %u lives, %u gone on\n",
+	    what, lives, t->in.seen, t->out.seen, calls[CALL_PEEK], calls[CALL_SPLICE], calls[CALL_SHORT], calls[CALL_OPEN],
+	    calls[CALL_RESUME]);
+	if (mib > 100) {		/* all of it is there */
+		assert_int_equal(calls[CALL_RESUME], 0);
+		assert_true(calls[CALL_PEEK] > 100 && calls[CALL_SPLICE] > 100 && calls[CALL_SHORT] > 0);
+	}
+	drop_file();
+	trial_free(t);
+}
+
+static void killed_at_system_calls(void **state)
+{
+	(void)state;
+	repeated(LINE_UNIX, life_to_call, 2 * STOPS, 128, "unix");
+	repeated(LINE_UNIX, life_to_call, STOPS + 1, 3, "unix, small buffers, little room");
+	repeated(LINE_TCP, life_to_call, STOPS + 1, 128, "tcp, small buffers");
+}
+static void killed_at_random(void **state)
+{
+	(void)state;
+	repeated(LINE_UNIX, life_to_moment, 101, 128, "unix, small buffers");
+	repeated(LINE_UNIX, life_to_moment, 100, 3, "unix, little room");
+	repeated(LINE_TCP, life_to_moment, 100, 3, "tcp, little room");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(killed_at_system_calls),
+		cmocka_unit_test(killed_at_random),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
