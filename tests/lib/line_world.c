@@ -16,7 +16,7 @@
 
 enum { OUR_DOWN, HOST, OUR_SMALL, SUPERVISOR, REGIONS };
 
-static const struct arena_plan *plan(void)
+const struct arena_plan *line_plan(void)
 {
 	static struct arena_plan p;
 
@@ -26,7 +26,7 @@ static const struct arena_plan *plan(void)
 static size_t page(size_t n) { return (n + 4095) & ~4095ul; }
 static struct ring_region *region(const struct line_world *w, unsigned n)
 {
-	return (void *)(w->memory + page(arena_size(plan())) + n * page(ring_region_size(w->ring)));
+	return (void *)(w->memory + page(arena_size(line_plan())) + n * page(ring_region_size(w->ring)));
 }
 
 static void sockets_open(struct line_world *w, enum line_socket kind)
@@ -60,7 +60,7 @@ void line_world_open(struct line_world *w, enum line_socket kind, uint64_t ring)
 	int pipe[2];
 
 	*w = (struct line_world){ .ring = ring };
-	w->octets = page(arena_size(plan())) + REGIONS * page(ring_region_size(ring));
+	w->octets = page(arena_size(line_plan())) + REGIONS * page(ring_region_size(ring));
 	w->memory = mmap(NULL, w->octets, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	assert_true(w->memory != MAP_FAILED);
 	sockets_open(w, kind);
@@ -123,10 +123,10 @@ static void commit(void *ctx)
 
 int line_worker_start(struct line_worker *k, struct line_world *w)
 {
-	int r = arena_open(&k->arena, plan(), w->memory, !k->plain);
+	int r = arena_open(&k->arena, line_plan(), w->memory, !k->plain);
 
 	if (r == ARENA_E_BLANK)
-		arena_format(&k->arena, plan(), transportd_core.fill);
+		arena_format(&k->arena, line_plan(), transportd_core.fill);
 	else if (r)
 		return -EINVAL;
 	k->taken = 0;

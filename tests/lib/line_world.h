@@ -37,6 +37,7 @@ struct line_worker {
 	uint8_t payload[1 << 16];
 };
 
+const struct arena_plan *line_plan(void);	/* of the worker's arena */
 /* @ring  octets, a power of two.  Fails the test if it cannot. */
 void line_world_open(struct line_world *w, enum line_socket kind, uint64_t ring);
 void line_world_close(struct line_world *w);

@@ -143,16 +143,14 @@ static void life_to_moment(struct trial *t, unsigned i)
 
 static void make_file(unsigned mib)
 {
-	static struct arena_plan plan;
 	char why[RECORDING_WHY];
 	int at;
 
-	plan = (struct arena_plan){ .pools = transportd_core.pools, .limits = { { 1 } }, .version = 1 };
 	snprintf(dir, sizeof dir, "%s/trefoil-line-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
 	assert_non_null(mkdtemp(dir));
 	at = recording_dir_open(dir, why);
 	assert_true(at >= 0);
-	file = recording_create(at, "transportd", &plan, mib);
+	file = recording_create(at, "transportd", line_plan(), mib);
 	assert_true(file >= 0);
 	snprintf(path, sizeof path, "%s/transportd.recording", dir);
 	close(at);
@@ -392,6 +390,45 @@ static void what_was_dropped_is_dropped_again(void **state)
 	end_alone(&w, &k, "dropped");
 }
 
+/* A quarantine file has the arena, the links and one record, and nothing of what the stream heard before. */
+static void a_record_in_quarantine_is_handled(void **state)
+{
+	static const uint8_t reset[] = { 0x03, 0x0C, 0 };
+	struct quarantine_entries q = { 0 };
+	static struct line_worker k;
+	struct record rec = { .len = sizeof reset, .kind = RECORD_HCI_COMMAND };
+	static char said[8192];
+	struct line_world w;
+	char why[RECORDING_WHY];
+	int at, code;
+
+	(void)state;
+	begin_alone(&w, &k);
+	push_command(&w);
+	line_worker_settle(&k);
+	quarantine_add(&q, (struct recording_entry){ .kind = ENTRY_LIFE, .now_ns = 9 }, NULL);
+	for (unsigned l = 0; l < STEP_LINKS; l++)
+		if (k.step.link[l].generation)
+			quarantine_add(&q, (struct recording_entry){ .kind = ENTRY_LINK, .link = (uint8_t)l, .now_ns = 9, .position = 1,
+			    .past = TRIAL_RING, .word = TRIAL_RING }, NULL);
+	quarantine_add(&q, (struct recording_entry){ .kind = ENTRY_TAKE, .link = LINK_DOWN, .len = sizeof reset, .now_ns = 9,
+	    .position = k.step.link[LINK_DOWN].in.at, .past = k.step.link[LINK_DOWN].in.at + record_octets(sizeof reset),
+	    .word = record_word(rec) }, reset);
+	at = recording_dir_open(dir, why);
+	assert_int_equal(quarantine_create(at, "transportd", line_plan(), w.memory, &q), 1);
+	close(at);
+	free(q.at);
+	unlink(path);
+	snprintf(path, sizeof path, "%s/transportd-1.quarantine", dir);
+	code = replay(said, sizeof said, 0);
+	if (code || !strstr(said, "it died at this: record link=down") || !strstr(said, ": handled\n"))
+		fail_msg("%d: %s", code, said);
+	recorder_close(recorder);
+	line_worker_end(&k);
+	line_world_close(&w);
+	drop_file();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -400,6 +437,7 @@ int main(void)
 		cmocka_unit_test(the_line_ends),
 		cmocka_unit_test(capture_is_not_written_again),
 		cmocka_unit_test(what_was_dropped_is_dropped_again),
+		cmocka_unit_test(a_record_in_quarantine_is_handled),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
