@@ -81,8 +81,7 @@ void line_say(struct step *s, uint32_t which)
 		tell_hostd(s, l);
 	if (which & LINE_TELL_SUPERVISOR)
 		tell_supervisor(s, l);
-	if (which)
-		line_change(s)->owed &= ~which;
+	line_change(s)->owed &= ~which;
 }
 
 bool line_tell(struct step *s)
@@ -93,8 +92,10 @@ bool line_tell(struct step *s)
 		which |= LINE_TELL_HOSTD;
 	if (owed & LINE_TELL_SUPERVISOR && may_tell(s, LINK_SUPERVISOR, 2 * record_octets(NOTICE_OCTETS)))
 		which |= LINE_TELL_SUPERVISOR;
+	if (!which)
+		return false;
 	line_say(s, which);
-	return which;
+	return true;
 }
 
 /* A new hostd has to hear how the line is; a new small link has to hear once more why it ended. */

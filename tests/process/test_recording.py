@@ -60,8 +60,9 @@ def same(name, kept):
 def test_a_replay_gives_the_same(size, whole, tmp_path):
     """Workers are killed under load; then each recording of transportd, hostd and gattd gives the same undo logs, objects, output records and
     positions at each of its steps, and at the end the whole arena, octet by octet, mapped elsewhere.  With room for all of it
-    the recording goes back to the start and over every death; with little it has been begun anew, many times."""
-    kept = run(tmp_path / "kept", "--record-size", size, kills=6)
+    the recording goes back to the start and over every death; with little it has been begun anew, many times.  A capture is written
+    beside it, and not again by a replay."""
+    kept = run(tmp_path / "kept", "--record-size", size, "--btsnoop", str(tmp_path / "captured"), kills=6)
     assert stat.S_IMODE(kept.stat().st_mode) == 0o700
     for file in kept.iterdir():
         assert stat.S_IMODE(file.stat().st_mode) == 0o600 and file.stat().st_size <= (int(size) << 20) + DATA_AT
