@@ -8,6 +8,7 @@
 #include "base/bytes.h"
 #include "shm/step.h"
 
+struct sandbox_call;		/* runtime/sandbox.h */
 struct device;			/* runtime/device.h: the parsed device file */
 struct worker;			/* runtime/worker.h */
 struct supervisor;		/* runtime/supervisor.h */
@@ -27,11 +28,12 @@ struct program {
 	int (*open)(struct supervisor *s, const struct device *d);		/* cold start only: transportd opens the controller and
 										 * hands the fds to supervisor_keep_fd(); NULL: nothing */
 	/* Worker side: for a worker that has more than links (transportd).  NULL where there is nothing. */
-	int (*worker_start)(struct worker *w);		/* descriptors are there (worker_fd()), arena recovered, links attached, not
-							 * yet in the sandbox; all that the loop shall watch is added here (loop_add_file) */
+	int (*worker_prepare)(struct worker *w);	/* before the sandbox: all that the loop shall ever watch is added here
+							 * (worker_fd(), loop_add_file); no state is there yet */
+	int (*worker_start)(struct worker *w);		/* in the sandbox: arena recovered, links attached */
 	int (*worker_turn)(struct worker *w);		/* each turn of the loop: > 0 work was done, 0 none, < 0 -errno: the worker ends */
 	unsigned own_links;				/* bit l: link l's input is drained by worker_turn, not by on_record */
-	const int *syscalls;				/* more that the sandbox allows, ended by -1 */
+	const struct sandbox_call *syscalls;		/* more that the sandbox allows; NULL: none */
 };
 
 /* Runs the supervisor, or with --worker the worker.  Returns the exit code: 0 done, 1 failed (one line says why), 2 usage.

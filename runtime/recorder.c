@@ -171,9 +171,8 @@ static bool resume(struct recorder *r, const struct step *s)
 	return true;
 }
 
-static int map_file(int fd, const struct step *s, struct recorder *r)
+static int map_file(int fd, struct recorder *r)
 {
-	const struct recording_head *h;
 	struct stat st;
 
 	if (fstat(fd, &st) < 0)
@@ -182,37 +181,44 @@ static int map_file(int fd, const struct step *s, struct recorder *r)
 	if (r->size < RECORDING_DATA_AT)
 		return -EINVAL;
 	r->at = mmap(NULL, r->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (r->at == MAP_FAILED)
-		return -errno;
-	h = (const void *)r->at;
-	if (h->magic != RECORDING_MAGIC || h->version != RECORDING_VERSION || h->check != recording_head_check(h) ||
-	    h->kind != RECORDING_RUN || strncmp(h->core, s->core->name, sizeof h->core) || h->core_version != s->core->version ||
-	    h->layout_hash != arena_formatted_for(s->arena) ||
-	    h->half_octets > r->size || RECORDING_DATA_AT + 2 * h->half_octets > r->size ||
-	    ((s->arena->log_at + 63) & ~63ull) + ROOM_AT_LEAST > h->half_octets)
-		return -EINVAL;
-	r->half_octets = h->half_octets;
-	return 0;
+	return r->at == MAP_FAILED ? -errno : 0;
 }
 
-int recorder_open(int fd, const struct step *s, struct recorder **ret)
+int recorder_map(int fd, struct recorder **ret)
 {
 	struct recorder *r = calloc(1, sizeof *r);
 	int err;
 
 	if (!r)
 		return -ENOMEM;
-	r->at = MAP_FAILED;
-	err = map_file(fd, s, r);
-	r->scratch = err ? NULL : malloc(s->arena->log_at);
-	if (!err && !r->scratch)
-		err = -ENOMEM;
+	err = map_file(fd, r);
 	if (err) {
-		if (r->at != MAP_FAILED)
-			munmap(r->at, r->size);
 		free(r);
 		return err;
 	}
+	*ret = r;
+	return 0;
+}
+
+static bool made_for(const struct recorder *r, const struct step *s)
+{
+	const struct recording_head *h = (const void *)r->at;
+
+	return h->magic == RECORDING_MAGIC && h->version == RECORDING_VERSION && h->check == recording_head_check(h) &&
+	    h->kind == RECORDING_RUN && !strncmp(h->core, s->core->name, sizeof h->core) && h->core_version == s->core->version &&
+	    h->layout_hash == arena_formatted_for(s->arena) && h->half_octets <= r->size &&
+	    RECORDING_DATA_AT + 2 * h->half_octets <= r->size &&
+	    ((s->arena->log_at + 63) & ~63ull) + ROOM_AT_LEAST <= h->half_octets;
+}
+
+int recorder_begin(struct recorder *r, const struct step *s)
+{
+	if (!made_for(r, s))
+		return -EINVAL;
+	r->half_octets = ((const struct recording_head *)(const void *)r->at)->half_octets;
+	r->scratch = malloc(s->arena->log_at);
+	if (!r->scratch)
+		return -ENOMEM;
 	if (resume(r, s)) {
 		put_life(r, s);
 	} else {
@@ -220,7 +226,6 @@ int recorder_open(int fd, const struct step *s, struct recorder **ret)
 
 		begin_half(r, s, (a > b ? a : b) + 1);
 	}
-	*ret = r;
 	return 0;
 }
 

@@ -105,11 +105,15 @@ struct recording_commit recording_sum_up(const struct step *s, const uint64_t fr
 /* ---- the worker's side.  `r` may be NULL, and then nothing happens: taking and committing look at it before they call ---- */
 struct recorder;
 
-/* Map the file behind `fd` (borrowed) and go on where its committed steps end; where those are not the arena's, or there are
- * none, begin a half.  Call when the links are attached, before the sandbox.
+/* Map the file behind `fd` (borrowed), before the sandbox; its content is not looked at.
  *
- * Returns 0; -EINVAL: it was made for another program; -ENOMEM; -errno. */
-int recorder_open(int fd, const struct step *s, struct recorder **ret);
+ * Returns 0; -EINVAL: it is too short; -ENOMEM; -errno. */
+int recorder_map(int fd, struct recorder **ret);
+/* Go on where the committed steps of the file end; where those are not the arena's, or there are none, begin a half.  Call when the
+ * links are attached.  After an error recorder_close is all that may follow.
+ *
+ * Returns 0; -EINVAL: it was made for another program; -ENOMEM. */
+int recorder_begin(struct recorder *r, const struct step *s);
 void recorder_close(struct recorder *r);	/* as if it had been killed; a worker just exits */
 void recorder_detach(struct recorder *r, const struct step *s, unsigned l);
 /* Fresh links that were so (`before`: step.fresh) and are no more. */

@@ -21,13 +21,21 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+/* A system call that may be made; with `only`, where its second argument is `second` (of ioctl, fcntl: what is to be done). */
+struct sandbox_call {
+	int number;
+	bool only;
+	unsigned second;
+};
+
 struct sandbox_plan {
 	uid_t uid;			/* 0: stay who we are */
 	gid_t gid;
 	pid_t parent;			/* who must still be our parent; 0: not checked, and its death does not kill us */
 	const int *keep;		/* descriptors that stay, the ring's too (loop_fd); 0, 1, 2 always do; borrowed */
 	unsigned keep_count;
-	const int *syscalls;		/* more that are allowed, ended by -1; NULL: none.  Not io_uring_setup, _register */
+	const struct sandbox_call *syscalls;	/* more that are allowed, ended by number -1; NULL: none.  Not io_uring_setup,
+						 * _register */
 };
 
 /* @ret_wall  on failure: a word for what could not be done; may be NULL

@@ -58,14 +58,15 @@ static int allow_some(scmp_filter_ctx f)
 }
 
 /* The program's own list, but for the two that would undo the ring's restrictions. */
-static int allow_own(scmp_filter_ctx f, const int *at)
+static int allow_own(scmp_filter_ctx f, const struct sandbox_call *at)
 {
 	int r = 0;
 
-	for (; at && r == 0 && *at != -1; at++) {
-		if (*at == SCMP_SYS(io_uring_setup) || *at == SCMP_SYS(io_uring_register))
+	for (; at && r == 0 && at->number != -1; at++) {
+		if (at->number == SCMP_SYS(io_uring_setup) || at->number == SCMP_SYS(io_uring_register))
 			return -EINVAL;
-		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, *at, 0);
+		r = at->only ? seccomp_rule_add(f, SCMP_ACT_ALLOW, at->number, 1, SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, at->second)) :
+		    seccomp_rule_add(f, SCMP_ACT_ALLOW, at->number, 0);
 		if (r == -EEXIST)	/* the plain list has it already */
 			r = 0;
 	}

@@ -62,6 +62,30 @@ static void refill_entropy(struct worker *w)
 	worker_commit(w);
 }
 
+int worker_attach(struct worker *w)
+{
+	const struct positions *p = positions_next(&w->arena, NULL);
+
+	for (unsigned l = 0; l < STEP_LINKS; l++) {
+		struct worker_link *k = &w->link[l];
+		uint32_t cap = ring_payload_max(k->size_in);
+
+		if (!k->generation)
+			continue;
+		if (p->generation[l] != k->generation)	/* positions of another life name nothing here */
+			atomic_store_explicit(&w->stats->furthest[l], 0, memory_order_relaxed);
+		step_attach(&w->step, l, k->generation, k->mine.at, k->size_out, k->theirs.at, k->size_in);
+		k->former = ring_shown(&w->step.link[l].in);
+		w->buf_cap = cap > w->buf_cap ? cap : w->buf_cap;
+		/* The other side may have published and slept while nobody was here to kick it; ours may sleep for room. */
+		if (loop_kick(w->loop, k->peer_bell))	/* leaves with the first turn */
+			return -EBUSY;
+		w->step.link[l].kick = false;
+	}
+	w->buf = malloc(w->buf_cap ? w->buf_cap : 1);
+	return w->buf ? 0 : -ENOMEM;
+}
+
 /* Records of all links, round-robin, until the batch is full or all are empty or blocked.
  *
  * @ret_cut  it was full: of the links behind it nobody knows whether they are empty or blocked now, so this is no time to rest
@@ -100,16 +124,20 @@ static unsigned take_batch(struct worker *w, bool *ret_cut)
 	return n;
 }
 
-static bool input_blocked(const struct worker *w)
+/* Has all been taken that waited when we began?  What came in time is not late, so until then no timer fires.  Who is never idle is
+ * past it, too. */
+static bool drained(struct worker *w)
 {
-	bool blocked = false;
-
+	if (w->drained)
+		return true;
 	for (unsigned l = 0; l < STEP_LINKS; l++)
-		blocked |= w->link[l].generation && w->link[l].blocked;
-	return blocked;
+		if (w->link[l].generation && !(w->p->own_links & 1u << l) &&
+		    (int64_t)(w->link[l].former - w->step.link[l].in.at) > 0)
+			return false;
+	w->drained = true;
+	return true;
 }
 
-/* Time is looked at once all input of the former life has been drained: what came in time is not late. */
 static bool act(struct worker *w)
 {
 	const struct core *core = w->p->core;
@@ -117,7 +145,7 @@ static bool act(struct worker *w)
 	bool may;
 
 	w->acting = false;
-	if (!w->drained || !core->on_time || core->deadline(&w->step) > w->step.now_ns)
+	if (!core->on_time || !drained(w) || core->deadline(&w->step) > w->step.now_ns)
 		return false;
 	if (w->careful)
 		worker_commit(w);
@@ -188,9 +216,7 @@ static int rest(struct worker *w)
 	/* Which rings block us is found anew each turn: want_room was set by this turn's takes. */
 	if (!may_sleep(w))
 		return loop_run_once(w->loop, 0);
-	if (!input_blocked(w))
-		w->drained = true;
-	if (core->on_time && w->drained && !w->acting)
+	if (core->on_time && drained(w) && !w->acting)
 		deadline = core->deadline(&w->step);
 	if (deadline <= w->step.now_ns)
 		return loop_run_once(w->loop, 0);

@@ -1,13 +1,13 @@
 /* runtime/worker.h - the worker half of a daemon: a shell around a core, in a sandbox.
  *
  * A worker is started by its supervisor with one socket as descriptor 3 and gets everything else over it: the arena, the
- * stats segment, one Attach for each link, and descriptors by name.  Then, in this order: map, step_recover, step_attach,
- * program->worker_start, sandbox, Ready, loop.
+ * stats segment, one Attach for each link, and descriptors by name.  Then, in this order: map, program->worker_prepare, sandbox,
+ * step_recover, step_attach, program->worker_start, Ready, loop.
  *
  * A turn of the loop: one `now`; entropy refilled when low; up to WORKER_BATCH records from the links, round-robin;
- * on_time if the core's deadline has come (input first: after a restart it is drained before any timer fires); one commit;
- * kicks; counters shown; program->worker_turn.  When a turn did nothing, each ring is asked to wake us, looked at once more,
- * and the loop sleeps until the deadline.  An idle worker makes no wake-up at all.
+ * on_time if the core's deadline has come (input first: after a restart what waits there is taken before any timer fires); one
+ * commit; kicks; counters shown; program->worker_turn.  Where no input is left after that, each ring is asked to wake us, looked
+ * at once more, and the loop sleeps until the deadline.  An idle worker makes no wake-up at all.
  *
  * Guarantees: a record is handled in exactly one committed step; the flight words (shm/stats.h) name it before it is.
  * Refuses: a ring that lies: that link is detached and reported, the others go on.  A frame that does not parse ends the

@@ -2,7 +2,7 @@
  *
  *   worker.c        turn, sleep, and what programs may ask
  *   worker_take.c   one record: flight words, batch limit, quarantine; the commit
- *   worker_start.c  descriptors in, recovery, sandbox, Ready; frames later
+ *   worker_start.c  descriptors in, sandbox, recovery, Ready; frames later
  *   worker_probe.c  could this binary take over? */
 #pragma once
 #include "proto/control.h"
@@ -21,6 +21,7 @@ struct worker_link {
 	bool want_input;		/* own links: may a record wake us? */
 	bool want_room;			/* room in the output ring shall wake us */
 	bool blocked;			/* its input waits for room somewhere */
+	uint64_t former;		/* input up to here was there when this worker began */
 	uint64_t records;		/* taken since the last commit */
 };
 struct worker {
@@ -32,7 +33,6 @@ struct worker {
 	struct segment arena_segment, stats_segment;
 	struct stats *stats;
 	struct recorder *recorder;	/* NULL: nothing is recorded */
-	int recording;			/* its file, until it is mapped; -1 */
 	struct step step;
 	struct worker_link link[STEP_LINKS];
 	struct fd_set_named fds;	/* what program->open kept */
@@ -42,7 +42,7 @@ struct worker {
 	unsigned taken, limit;		/* records in this step, and how many it may have */
 	bool careful;			/* after a strike: one record a step, and nothing beside it */
 	uint64_t acts;			/* on_time in this step */
-	bool drained;			/* since the start all input was empty once: timers may fire */
+	bool drained;			/* all input of the former life is taken: timers may fire */
 	bool acting;			/* on_time waits for room */
 	bool ending;			/* Drain was asked for */
 	unsigned skip_link;		/* link + 1 of the record in quarantine */
@@ -83,6 +83,8 @@ static inline void takeover_stop(int place) { (void)place; }
 /* worker_take.c */
 bool worker_dirty(const struct worker *w);
 void worker_lost_link(struct worker *w, unsigned l);
-/* worker.c: a bell rang; the turn that follows looks. */
+/* worker.c: rings and doorbells of the links that are there; after step_recover.  Returns 0, -errno. */
+int worker_attach(struct worker *w);
+/* A bell rang; the turn that follows looks. */
 int worker_on_bell(void *ctx, uint32_t revents);
 int worker_on_control(void *ctx, uint32_t revents);

@@ -1,5 +1,9 @@
-/* runtime/worker_start.c - a worker's first moments: descriptors in, recovery, walls up, Ready. */
+/* runtime/worker_start.c - a worker's first moments: descriptors in, walls up, recovery, Ready.
+ *
+ * What the worker before us has written - its arena, its rings - is first read behind the walls: it may have been owned, and
+ * whatever it can talk its heir into is then no more than it could do itself. */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,13 +59,36 @@ static int on_detach(void *self, struct control_in *in, const Detach *m)
 	(void)in;
 	if (!w->started || m->link == LINK_SUPERVISOR || m->link >= STEP_LINKS || w->link[m->link].generation != m->generation)
 		return 0;
-	worker_commit(w);
 	loop_unwatch(w->loop, w->link[m->link].watch);
-	step_detach(&w->step, m->link);
-	recorder_detach(w->recorder, &w->step, m->link);
 	w->link[m->link].watch = -1;
 	w->link[m->link].generation = 0;
+	if (!w->step.arena)		/* it was never attached: we wait for Switched */
+		return 0;
+	worker_commit(w);
+	step_detach(&w->step, m->link);
+	recorder_detach(w->recorder, &w->step, m->link);
 	return 0;
+}
+
+/* The file is mapped, and its descriptor goes.  That nothing can be recorded is no reason not to work. */
+static void map_recording(struct worker *w, int fd)
+{
+	int r = w->recorder ? -EEXIST : recorder_map(fd, &w->recorder);
+
+	if (r)
+		log_warn("nothing is recorded", LOG_ERRNO(r));
+	close(fd);
+}
+
+static void begin_recording(struct worker *w)
+{
+	int r = w->recorder ? recorder_begin(w->recorder, &w->step) : 0;
+
+	if (!r)
+		return;
+	log_warn("nothing is recorded", LOG_ERRNO(r));
+	recorder_close(w->recorder);
+	w->recorder = NULL;
 }
 
 static int take_named_fds(struct worker *w, struct control_in *in, const Start *m)
@@ -81,7 +108,7 @@ static int take_named_fds(struct worker *w, struct control_in *in, const Start *
 		else if (!strcmp(name, "stats"))
 			r = segment_attach(fd, m->stats_size, true, &w->stats_segment);
 		else if (!strcmp(name, RECORDING_FD))
-			w->recording = fd;
+			map_recording(w, fd);
 		else {
 			struct named_fd *at = &w->fds.at[w->fds.count++];
 
@@ -183,12 +210,25 @@ static int receive_until(struct worker *w, const bool *done)
 	return 0;
 }
 
+/* Behind the walls the loop is all there is to wait with; worker_on_control hears what comes. */
+static int wait_in_loop(struct worker *w, uint64_t deadline)
+{
+	int r;
+
+	watchdog_rest();
+	r = loop_run_once(w->loop, deadline);
+	if (r == -EINTR)
+		return 0;
+	return r < 0 ? r : loop_now() < deadline ? 0 : -ETIMEDOUT;
+}
+
 /* Another layout's arena is made ours; it counts once our supervisor has stored so.  Nothing may be done in it before. */
 static int migrate(struct worker *w)
 {
 	struct bytes old = { w->old_arena.at, w->old_arena.len };
 	Migrated m = CONTROL_INIT(MIGRATED);
 	Frame f = CONTROL_FRAME(MIGRATED, migrated, &m);
+	uint64_t deadline;
 	int r;
 
 	takeover_stop(TAKEOVER_STOP_START);
@@ -198,10 +238,11 @@ static int migrate(struct worker *w)
 		return r < 0 ? r : -EPROTOTYPE;
 	takeover_stop(TAKEOVER_STOP_WHOLE);
 	m.epoch = w->arena.epoch;
+	deadline = loop_now() + START_WAIT_MS * 1000000ull;
 	r = control_send(&w->control, &f, NULL, 0);
 	takeover_stop(TAKEOVER_STOP_TOLD);
-	if (!r)
-		r = receive_until(w, &w->switched);
+	while (!r && !w->switched)
+		r = wait_in_loop(w, deadline);
 	takeover_stop(TAKEOVER_STOP_SWITCHED);
 	return r;
 }
@@ -232,8 +273,8 @@ static int recover(struct worker *w)
 		return -EPROTOTYPE;
 	if (r == ARENA_E_BLANK)
 		arena_format(&w->arena, &w->plan, w->p->core->fill);
-	/* We are not in the sandbox yet, and who wrote this log may have been owned: it is believed as little as a ring.  To abort is
-	 * a strike with a step open; the ladder leads to a cold start. */
+	/* Who wrote this log may have been owned: it is believed as little as a ring.  To abort is a strike with a step open; the
+	 * ladder leads to a cold start. */
 	if (w->rolled_back && !log_is_sound(w))
 		arena_panic("its undo log is none that a step leaves");
 	step_open(&w->step, &w->arena, w->p->core);
@@ -246,46 +287,24 @@ static int recover(struct worker *w)
 	return 0;
 }
 
-static int attach(struct worker *w)
+/* All that may ever be watched or kicked: the sealed loop takes no more. */
+static int watch_all(struct worker *w)
 {
-	const struct positions *p = positions_next(&w->arena, NULL);
+	int r = loop_watch(w->loop, w->control.fd, POLLIN, LOOP_LEVEL, worker_on_control, w);
 
-	for (unsigned l = 0; l < STEP_LINKS; l++) {
+	for (unsigned l = 0; r >= 0 && l < STEP_LINKS; l++) {
 		struct worker_link *k = &w->link[l];
-		uint32_t cap;
 
 		if (!k->generation)
 			continue;
-		if (p->generation[l] != k->generation)	/* positions of another life name nothing here */
-			atomic_store_explicit(&w->stats->furthest[l], 0, memory_order_relaxed);
-		step_attach(&w->step, l, k->generation, k->mine.at, k->size_out, k->theirs.at, k->size_in);
 		k->want_input = true;
-		k->watch = loop_watch(w->loop, k->bell, POLLIN, LOOP_EDGE, worker_on_bell, w);
-		if (k->watch < 0)
-			return k->watch;
-		if (loop_add_file(w->loop, k->peer_bell))
-			return -ENOSPC;
-		cap = ring_payload_max(k->size_in);
-		w->buf_cap = cap > w->buf_cap ? cap : w->buf_cap;
-		/* The other side may have published and slept while nobody was here to kick it; ours may sleep for room. */
-		if (loop_kick(w->loop, k->peer_bell))	/* leaves with the first turn */
-			return -EBUSY;
-		w->step.link[l].kick = false;
+		k->watch = r = loop_watch(w->loop, k->bell, POLLIN, LOOP_EDGE, worker_on_bell, w);
+		if (r >= 0)
+			r = loop_add_file(w->loop, k->peer_bell);
 	}
-	w->buf = malloc(w->buf_cap ? w->buf_cap : 1);
-	return w->buf ? 0 : -ENOMEM;
-}
-
-/* The file is mapped, and its descriptor goes.  That nothing can be recorded is no reason not to work. */
-static void start_recording(struct worker *w)
-{
-	int r = w->recording < 0 ? 0 : recorder_open(w->recording, &w->step, &w->recorder);
-
-	if (r)
-		log_warn("nothing is recorded", LOG_ERRNO(r));
-	if (w->recording >= 0)
-		close(w->recording);
-	w->recording = -1;
+	if (r >= 0 && w->p->worker_prepare)
+		r = w->p->worker_prepare(w);
+	return r < 0 ? r : 0;
 }
 
 static int wall_in(struct worker *w, const char **wall)
@@ -305,7 +324,7 @@ static int wall_in(struct worker *w, const char **wall)
 		keep[n++] = w->fds.at[i].fd;
 	s.keep_count = n;
 	/* Mapped memory needs no descriptor any more; what is closed here must not be closed again by number. */
-	w->arena_segment.fd = w->stats_segment.fd = -1;
+	w->arena_segment.fd = w->stats_segment.fd = w->old_arena.fd = -1;
 	for (unsigned l = 0; l < STEP_LINKS; l++)
 		w->link[l].mine.fd = w->link[l].theirs.fd = -1;
 	return sandbox_enter(&s, wall);
@@ -339,7 +358,7 @@ int worker_open(struct worker *w, const struct program *p)
 	int r;
 
 	*w = (struct worker){ .p = p, .control = CONTROL_LINK_NONE, .arena_segment = SEGMENT_NONE, .stats_segment = SEGMENT_NONE,
-		.old_arena = SEGMENT_NONE, .recording = -1 };
+		.old_arena = SEGMENT_NONE };
 	for (unsigned l = 0; l < STEP_LINKS; l++)
 		w->link[l] = (struct worker_link){ .mine = SEGMENT_NONE, .theirs = SEGMENT_NONE, .bell = -1, .peer_bell = -1, .watch = -1 };
 	log_open(p->name);
@@ -353,27 +372,30 @@ int worker_open(struct worker *w, const struct program *p)
 	r = loop_open(LOOP_WORKER, &w->loop);
 	if (r)
 		return fail(w, r, loop_refusal(r));
-	r = recover(w);
+	signal(SIGPIPE, SIG_IGN);		/* a socket that is gone is told by EPIPE */
+	r = watch_all(w);
 	if (r)
-		return fail(w, r, r == -EPROTOTYPE ? "arena is laid out for another program or configuration" : "arena");
-	r = attach(w);
-	if (r)
-		return fail(w, r, "links");
-	start_recording(w);
-	r = loop_watch(w->loop, w->control.fd, POLLIN, LOOP_LEVEL, worker_on_control, w);
-	if (r >= 0 && p->worker_start)
-		r = p->worker_start(w);
-	if (r < 0)
-		return fail(w, r, "start of its own parts");
+		return fail(w, r, "descriptors");
 	r = loop_seal(w->loop);
 	if (r)
 		return fail(w, r, "io_uring could not be restricted");
-	r = watchdog_start(w->arena.word);
+	r = watchdog_start(w->arena_segment.at);
 	if (r)
 		return fail(w, r, "watchdog");
 	r = wall_in(w, &wall);
 	if (r)
 		return fail(w, r, wall);
+	/* Nothing that the worker before us has written was looked at so far. */
+	r = recover(w);
+	if (r)
+		return fail(w, r, r == -EPROTOTYPE ? "arena is laid out for another program or configuration" : "arena");
+	r = worker_attach(w);
+	if (r)
+		return fail(w, r, "links");
+	begin_recording(w);
+	r = p->worker_start ? p->worker_start(w) : 0;
+	if (r < 0)
+		return fail(w, r, "start of its own parts");
 	r = say_ready(w);
 	return r ? r : 0;
 }

@@ -155,6 +155,8 @@ static inline bool ring_publish(struct ring *r)
 	return r->at - atomic_load_explicit(&r->theirs->wait, memory_order_relaxed) - 1 < r->at - old;
 }
 
+/* Up to where the other side says that it has published; unchecked, so good for nothing but to wait for. */
+static inline uint64_t ring_shown(const struct ring *r) { return atomic_load_explicit(&r->theirs->pos, memory_order_acquire); }
 /* Is there more to take, or a lie to be found out by taking? */
 static inline bool ring_more(const struct ring *r)
 {

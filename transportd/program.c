@@ -62,6 +62,7 @@ const struct program transportd_program = {
 	.ready_when_attached = true,
 	.configure = configure,
 	.open = open_transport,
+	.worker_prepare = transportd_worker_prepare,
 	.worker_start = transportd_worker_start,
 	.worker_turn = transportd_worker_turn,
 	.own_links = 1u << LINK_DOWN,

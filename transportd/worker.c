@@ -1,11 +1,13 @@
 /* transportd/worker.c */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include "runtime/log.h"
 #include "runtime/loop.h"
+#include "runtime/sandbox.h"
 #include "runtime/worker.h"
 #include "transportd/host_port.h"
 #include "transportd/stream.h"
@@ -20,9 +22,13 @@ struct own {
 };
 static struct own own_storage;		/* one worker, one line */
 
-/* Beside what every worker may.  setsockopt: SO_PEEK_OFF, where a ring was full.  ftruncate: a capture that filled the disk is
- * cut back. */
-const int transportd_syscalls[] = { SYS_setsockopt, SYS_splice, SYS_ftruncate, -1 };
+/* Beside what every worker may.  All are about descriptors that are there: what the socket and the pipe hold and how far they have
+ * come; a capture that a kill or a full disk has cut is read to its last whole record, and cut there. */
+const struct sandbox_call transportd_syscalls[] = {
+	{ .number = SYS_setsockopt }, { .number = SYS_getsockopt }, { .number = SYS_splice },
+	{ .number = SYS_ioctl, .only = true, .second = FIONREAD }, { .number = SYS_fcntl, .only = true, .second = F_GETPIPE_SZ },
+	{ .number = SYS_lseek }, { .number = SYS_pread64 }, { .number = SYS_ftruncate }, { .number = -1 },
+};
 
 static int host_take(void *ctx, struct record *ret, struct bytes *payload) { return worker_take(ctx, LINK_DOWN, ret, payload); }
 static void host_commit(void *ctx) { worker_commit(ctx); }
@@ -64,6 +70,8 @@ static void say_resumed(const struct stream *t)
 		log_info("controller windows resumed", LOG_UINT("in", t->resumed_in), LOG_UINT("out", t->resumed_out));
 }
 
+int transportd_worker_prepare(struct worker *w) { return loop_add_file(worker_loop(w), worker_fd(w, "controller")); }
+
 int transportd_worker_start(struct worker *w)
 {
 	struct own *o = &own_storage;
@@ -71,7 +79,6 @@ int transportd_worker_start(struct worker *w)
 	struct loop *l = worker_loop(w);
 	int fd = worker_fd(w, "controller"), snoop = worker_fd(w, "btsnoop"), r;
 
-	signal(SIGPIPE, SIG_IGN);		/* a controller that is gone is told by EPIPE */
 	*o = (struct own){ .write_watch = -1 };
 	worker_set_own(w, o);
 	worker_now(w);

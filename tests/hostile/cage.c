@@ -73,13 +73,13 @@ static int cage_turn(struct worker *w)
 }
 
 /* What needs to be at hand is made while nothing is refused yet. */
-static int cage_start(struct worker *w)
+static int cage_prepare(struct worker *w)
 {
 	struct cage *c = &cage;
 	struct sockaddr_un at = { .sun_family = AF_UNIX };
 	int waiting, victim;
 	unsigned l = w->link[LINK_UP].generation ? LINK_UP : LINK_DOWN;
-	int r = honest->worker_start ? honest->worker_start(w) : 0;
+	int r = honest->worker_prepare ? honest->worker_prepare(w) : 0;
 
 	c->w = w;
 	c->region = w->link[l].theirs.fd;
@@ -123,7 +123,7 @@ int cage_main(const struct program *p, const char *plan)
 	cage.neighbour = (pid_t)pid;
 	honest = p;
 	caged = *p;
-	caged.worker_start = cage_start;
+	caged.worker_prepare = cage_prepare;
 	caged.worker_turn = cage_turn;
 	return worker_main(&caged);
 }

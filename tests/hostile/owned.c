@@ -118,9 +118,9 @@ static int owned_turn(struct worker *w)
 	return worked < 0 ? worked : 1;
 }
 
-static int owned_start(struct worker *w)
+static int owned_prepare(struct worker *w)
 {
-	int r = honest->worker_start ? honest->worker_start(w) : 0;
+	int r = honest->worker_prepare ? honest->worker_prepare(w) : 0;
 
 	owned.w = w;
 	if (r >= 0 && owned.evil->before)
@@ -167,7 +167,7 @@ int __wrap_program_main(const struct program *p, int argc, char **argv)
 	if (!owned.evil)
 		return __real_program_main(p, argc, argv);
 	owned_program = *p;
-	owned_program.worker_start = owned_start;
+	owned_program.worker_prepare = owned_prepare;
 	owned_program.worker_turn = owned_turn;
 	return worker_main(&owned_program);
 }

@@ -41,7 +41,8 @@ struct daemon {
 	struct link_end mine[STEP_LINKS], theirs[STEP_LINKS];
 	struct arena_plan plan;
 };
-static const int transportd_more[] = { SYS_setsockopt, SYS_splice, SYS_ftruncate, -1 }, no_more[] = { -1 };
+static const int transportd_more[] = { SYS_setsockopt, SYS_getsockopt, SYS_splice, SYS_lseek, SYS_pread64, SYS_ftruncate, -1 };
+static const int no_more[] = { -1 };
 static struct daemon daemons[] = {
 	{ .name = "transportd", .core = &transportd_core, .down = true, .more = transportd_more },
 	{ .name = "hostd", .core = &hostd_core, .up = true, .down = true, .more = no_more },
@@ -414,7 +415,7 @@ static void every_other_number_kills(void **state)
 			snprintf(number, sizeof number, "%ld", n);
 			l.what = number;
 			status = live(&daemons[i], &l);
-			/* mmap, mprotect, tgkill and rt_sigaction are there for some arguments, and these are not among them. */
+			/* mmap, mprotect, tgkill, rt_sigaction, ioctl and fcntl are there for some arguments, and these are not among them. */
 			/* Newer kernels let these past every filter, and refuse who is no probe's trampoline. */
 			if ((n == URETPROBE || n == UPROBE) && (WIFSIGNALED(status) || refused(status)))
 				continue;

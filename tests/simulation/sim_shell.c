@@ -1,6 +1,6 @@
 /* tests/simulation/sim_shell.c - the worker's shell as it is (runtime/worker.c, its static turn included), for the simulation.
  *
- * Only its start is written again: recover() and attach() of runtime/worker_start.c, in the same order, without descriptors,
+ * Only its start is written again: watch_all() and recover() of runtime/worker_start.c, in the same order, without descriptors,
  * sandbox and Ready frame.  This file is instrumented like the product, for the wait words of the rings are stored from here. */
 #include "runtime/worker.c"
 #include "shm/link.h"
@@ -26,35 +26,25 @@ static void recover(struct sim_worker *k, struct worker *w)
 	stats_add(w->stats, SHELL_rolled_back, w->rolled_back);
 }
 
-static void attach(struct worker *w)
+static void watch_all(struct worker *w)
 {
-	const struct positions *p = positions_next(&w->arena, NULL);
-
-	for (unsigned l = 0; l < STEP_LINKS; l++) {
-		struct worker_link *k = &w->link[l];
-		uint32_t cap;
-
-		if (!k->generation)
-			continue;
-		if (p->generation[l] != k->generation)
-			atomic_store_explicit(&w->stats->furthest[l], 0, memory_order_relaxed);
-		step_attach(&w->step, l, k->generation, k->mine.at, k->size_out, k->theirs.at, k->size_in);
-		k->want_input = true;
-		k->watch = loop_watch(w->loop, k->bell, POLLIN, LOOP_EDGE, worker_on_bell, w);
-		cap = ring_payload_max(k->size_in);
-		w->buf_cap = cap > w->buf_cap ? cap : w->buf_cap;
-		loop_kick(w->loop, k->peer_bell);
-		w->step.link[l].kick = false;
-	}
-	w->buf = malloc(w->buf_cap ? w->buf_cap : 1);
+	for (unsigned l = 0; l < STEP_LINKS; l++)
+		if (w->link[l].generation) {
+			w->link[l].want_input = true;
+			w->link[l].watch = loop_watch(w->loop, w->link[l].bell, POLLIN, LOOP_EDGE, worker_on_bell, w);
+		}
+	if (w->p->worker_prepare && w->p->worker_prepare(w))
+		sim_fail(INVARIANT_arena, "%s cannot prepare its own parts", w->p->name);
 }
 
 void sim_shell_start(struct sim_worker *k)
 {
 	struct worker *w = k->w;
 
+	watch_all(w);
 	recover(k, w);
-	attach(w);
+	if (worker_attach(w))
+		sim_fail(INVARIANT_arena, "%s cannot attach its links", sim_who_name(k->who));
 	if (w->p->worker_start && w->p->worker_start(w) < 0)
 		sim_fail(INVARIANT_arena, "%s cannot start its own parts", sim_who_name(k->who));
 }

@@ -13,8 +13,8 @@ enum { ABSENT_S = 10 };
 
 extern const struct core gatt_core, hostd_core;
 static const struct program programs[SIM_WORKERS] = {
-	[TRANSPORTD] = { .name = "transportd", .core = &transportd_core, .worker_start = transportd_worker_start,
-		.worker_turn = transportd_worker_turn, .own_links = 1u << LINK_DOWN },
+	[TRANSPORTD] = { .name = "transportd", .core = &transportd_core, .worker_prepare = transportd_worker_prepare,
+		.worker_start = transportd_worker_start, .worker_turn = transportd_worker_turn, .own_links = 1u << LINK_DOWN },
 	[HOSTD] = { .name = "hostd", .core = &hostd_core },
 	[GATTD] = { .name = "gattd", .core = &gatt_core },
 };

@@ -96,7 +96,8 @@ static void live(struct world *w, uint32_t generation)
 	w->step.now_ns = ++w->now;
 	for (unsigned l = LINK_UP; l <= LINK_DOWN; l++)
 		step_attach(&w->step, l, generation, w->mine + l * 256, RING, w->theirs, RING);
-	assert_int_equal(recorder_open(w->fd, &w->step, &w->recorder), 0);
+	assert_int_equal(recorder_map(w->fd, &w->recorder), 0);
+	assert_int_equal(recorder_begin(w->recorder, &w->step), 0);
 }
 
 static void open_world(struct world *w, unsigned mib)

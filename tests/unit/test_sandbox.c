@@ -48,7 +48,10 @@ static int in_child(int (*fn)(void))
 static bool exited(int status, int code) { return WIFEXITED(status) && WEXITSTATUS(status) == code; }
 static bool killed(int status, int sig) { return WIFSIGNALED(status) && WTERMSIG(status) == sig; }
 
-static int enter(const int *keep, unsigned count, const int *syscalls)
+#define CALL(name) { .number = SCMP_SYS(name) }
+#define END { .number = -1 }
+
+static int enter(const int *keep, unsigned count, const struct sandbox_call *syscalls)
 {
 	struct sandbox_plan p = { .parent = getppid(), .keep = keep, .keep_count = count, .syscalls = syscalls };
 	const char *wall = NULL;
@@ -199,26 +202,35 @@ static void test_ring_and_abort(void **state)
 
 static int own_list(void)
 {
-	static const int more[] = { SCMP_SYS(unlinkat), -1 };
+	static const struct sandbox_call more[] = { CALL(unlinkat), END };
 
 	return enter(NULL, 0, more) ? 3 : try_unlink();
 }
 static int list_that_repeats(void)	/* what everybody may is no end of the list */
 {
-	static const int more[] = { SCMP_SYS(mmap), SCMP_SYS(read), SCMP_SYS(read), SCMP_SYS(unlinkat), -1 };
+	static const struct sandbox_call more[] = { CALL(mmap), CALL(read), CALL(read), CALL(unlinkat), END };
 
 	return enter(NULL, 0, more) ? 3 : try_unlink();
 }
 static int list_that_undoes(void)
 {
-	static const int more[] = { SCMP_SYS(io_uring_register), -1 };
+	static const struct sandbox_call more[] = { CALL(io_uring_register), END };
 	struct sandbox_plan p = { .syscalls = more };
 
 	return sandbox_enter(&p, NULL) == -EINVAL ? 0 : 1;
 }
+static int one_argument(void)		/* the end of a pipe is asked for its size, and that is all that it is asked for */
+{
+	static const struct sandbox_call more[] = { { SCMP_SYS(fcntl), true, F_GETPIPE_SZ }, END };
+	int pair[2];
+
+	if (pipe(pair) || enter(pair, 2, more) || fcntl(pair[0], F_GETPIPE_SZ) < 4096)
+		return 3;
+	return fcntl(pair[0], F_GETFL) < 0;
+}
 static int other_list(void)	/* one is given, others are still not */
 {
-	static const int more[] = { SCMP_SYS(unlinkat), -1 };
+	static const struct sandbox_call more[] = { CALL(unlinkat), END };
 
 	return enter(NULL, 0, more) ? 3 : try_open();
 }
@@ -229,6 +241,8 @@ static void test_own_list(void **state)
 	assert_true(exited(in_child(list_that_repeats), 0));
 	assert_true(exited(in_child(list_that_undoes), 0));
 	assert_true(killed(in_child(other_list), SIGSYS));
+	if (!SANDBOX_LOOSE)
+		assert_true(killed(in_child(one_argument), SIGSYS));
 }
 
 static int descriptors(void)
@@ -243,7 +257,7 @@ static int descriptors(void)
 }
 static int received_ones(void)	/* no descriptor can come in any more: the limit is at those that are there */
 {
-	static const int more[] = { SCMP_SYS(fcntl), SCMP_SYS(prlimit64), -1 };
+	static const struct sandbox_call more[] = { CALL(fcntl), CALL(prlimit64), END };
 	int pair[2];
 	struct rlimit files;
 
@@ -260,8 +274,7 @@ static void test_descriptors(void **state)
 
 static int walls_seen(void)
 {
-	static const int more[] = { SCMP_SYS(prctl), SCMP_SYS(prlimit64), SCMP_SYS(capget), SCMP_SYS(getresuid),
-	    SCMP_SYS(getgroups), -1 };
+	static const struct sandbox_call more[] = { CALL(prctl), CALL(prlimit64), CALL(capget), CALL(getresuid), CALL(getgroups), END };
 	struct sandbox_plan p = { .parent = getppid(), .syscalls = more };
 	struct rlimit l;
 	uid_t r, e, s;

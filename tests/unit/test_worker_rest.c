@@ -1,4 +1,4 @@
-/* tests/unit/test_worker_rest.c - a worker does not rest while a record could be taken: its own turn(), over links in ordinary memory.
+/* tests/unit/test_worker_rest.c - a worker does not rest while a record could be taken, and timers fire in time: its own turn(), over links in ordinary memory.
  *
  * The loop is a stand-in that notes whether it was asked to sleep. */
 #include <setjmp.h>
@@ -31,15 +31,24 @@ static void on_record(struct step *s, unsigned link, const struct record *r, str
 	memset(step_reserve(s, LINK_UP, BIG), 0, BIG);
 	step_give(s, LINK_UP, (struct record){ .len = BIG, .kind = RECORD_HCI_ACL });
 }
-static uint64_t never(const struct step *s) { (void)s; return DEADLINE_NONE; }
-static void on_time(struct step *s) { (void)s; }
+static uint64_t due = DEADLINE_NONE;
+static unsigned acted, got_before;
+
+static uint64_t deadline(const struct step *s) { (void)s; return due; }
+static void on_time(struct step *s)
+{
+	step_count(s, 0, 1);
+	due = DEADLINE_NONE;
+	acted++;
+	got_before = got[LINK_UP];
+}
 
 static const struct arena_pool pools[] = { STEP_STATE(ARENA_ROW) { 0 } };
 static const char *const names[] = { "records", NULL };
 static const struct core core = {
 	.name = "relay", .pools = pools, .version = 1, .counter_names = names,
 	.reserve = { [LINK_DOWN] = { [LINK_UP] = RECORD_HEADER + BIG } },
-	.undo = 1024, .fill = step_format, .on_record = on_record, .on_time = on_time, .deadline = never,
+	.undo = 1024, .fill = step_format, .on_record = on_record, .on_time = on_time, .deadline = deadline,
 };
 static const struct program relay = { .name = "relay", .core = &core };
 
@@ -60,7 +69,6 @@ static void rig_open(struct rig *g)
 
 	memset(got, 0, sizeof got);
 	w->p = &relay;
-	w->recording = -1;
 	w->stats = blank(stats_size());
 	g->memory[2 * STEP_LINKS] = blank(arena_size(&plan));
 	assert_int_equal(arena_open(&w->arena, &plan, g->memory[2 * STEP_LINKS], false), ARENA_E_BLANK);
@@ -72,12 +80,12 @@ static void rig_open(struct rig *g)
 		struct ring_region *theirs = g->memory[2 * l + 1] = blank(ring_region_size(RING));
 
 		w->link[l] = (struct worker_link){ .generation = 1, .size_out = RING, .size_in = RING, .watch = -1, .bell = -1, .peer_bell = -1 };
-		step_attach(&w->step, l, 1, mine, RING, theirs, RING);
+		w->link[l].mine.at = mine;
+		w->link[l].theirs.at = theirs;
 		g->out[l] = ring_producer(theirs, mine, RING, 0);
 		g->in[l] = ring_consumer(theirs, mine, RING, 0);
 	}
-	w->buf_cap = ring_payload_max(RING);
-	w->buf = malloc(w->buf_cap);
+	assert_int_equal(worker_attach(w), 0);
 }
 
 static void rig_close(struct rig *g)
@@ -133,9 +141,36 @@ static void blocked_behind_a_batch(bool careful)
 static void test_full_batches(void **state) { (void)state; blocked_behind_a_batch(false); }
 static void test_one_record_a_step(void **state) { (void)state; blocked_behind_a_batch(true); }
 
+/* A timer is late, and what came before it lies in the ring; more comes all the time.  It fires behind the former, not never. */
+static void test_never_idle(void **state)
+{
+	struct rig g = { 0 };
+
+	(void)state;
+	rig_open(&g);
+	run_to_rest(&g);
+	for (unsigned i = 0; i < 3; i++)
+		put(&g, LINK_UP);
+	free(g.w.buf);
+	g.w.drained = false;			/* a worker that has just begun */
+	assert_int_equal(worker_attach(&g.w), 0);
+	g.w.link[LINK_UP].until = 1 << 20;	/* one record a turn */
+	due = acted = 0;
+	asleep = false;
+	for (unsigned i = 0; i < RECORDS; i++) {
+		put(&g, LINK_UP);
+		assert_int_equal(turn(&g.w), 0);
+		assert_false(asleep);
+	}
+	assert_int_equal(acted, 1);
+	assert_int_equal(got_before, 3);
+	rig_close(&g);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_full_batches), cmocka_unit_test(test_one_record_a_step) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_full_batches), cmocka_unit_test(test_one_record_a_step),
+		cmocka_unit_test(test_never_idle) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
