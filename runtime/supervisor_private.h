@@ -81,6 +81,8 @@ struct sup_worker {
 	uint64_t started_ns, ready_ns, died_ns;
 	uint64_t outage_from_ns;	/* the first death since a worker was ready */
 	uint32_t attempt;
+	uint32_t first_epoch;		/* of the arena when it was started */
+	bool anew;			/* a cold start was the last resort, and nothing has lived long since */
 	bool replaced;			/* it ends because we asked: no failure */
 	bool counted;			/* that end counts in `restarts` */
 	bool failed;			/* it has said why it cannot go on */

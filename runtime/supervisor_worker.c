@@ -281,6 +281,8 @@ void sup_worker_start(struct supervisor *s)
 	w->failed = w->replaced = w->lied = false;
 	w->ready_ns = 0;
 	w->started_ns = loop_now();
+	w->first_epoch = arena_shown_epoch(s->arena.at);
+	stats_flight_none(s->stats);	/* the former one's record: this one is not at it */
 	if (s->small.broken) {
 		r = sup_make_small(s);
 		if (!r)
@@ -391,13 +393,38 @@ static void let_go(struct supervisor *s)
 	fdstore_remove(&s->store, "worker");
 }
 
+static bool start_cold(struct supervisor *s)
+{
+	strikes_cold(&s->ledger->strikes, loop_now());
+	ledger_add(&s->ledger->colds);
+	if (sup_cold(s))
+		return false;
+	sup_requests_again(s);
+	return true;
+}
+
+/* With what there is no worker stays: once, before we give up, without it. */
+static bool start_anew(struct supervisor *s)
+{
+	struct sup_worker *w = &s->worker;
+
+	if (w->anew)
+		return false;
+	log_error("cold start: no worker stays with the state that is there", LOG_UINT("attempts", w->attempt));
+	w->anew = true;
+	w->backoff = 0;
+	w->delay_ms = 0;
+	w->outage_from_ns = w->died_ns;
+	return start_cold(s);
+}
+
 /* When the next one may start.  A worker that ran and was killed from outside comes back at once; one that dies of itself comes
  * back later each time.  Neither goes on for ever: delays of its own making, and time without any worker, are both bounded. */
 static void schedule(struct supervisor *s, int signal, bool was_ready)
 {
 	static const uint16_t delays_ms[] = { 0, 10, 50, 100, 250 };
 	struct sup_worker *w = &s->worker;
-	bool from_outside = signal == SIGKILL && !w->lied;
+	bool from_outside = signal == SIGKILL && !w->lied, spent;
 	uint64_t lived_ms = was_ready ? (w->died_ns - w->ready_ns) / 1000000 : 0, delay = 0;
 
 	if (was_ready || !w->outage_from_ns)
@@ -405,6 +432,7 @@ static void schedule(struct supervisor *s, int signal, bool was_ready)
 	if (lived_ms >= SUP_LIFE_MS) {
 		w->backoff = 0;
 		w->delay_ms = 0;
+		w->anew = false;
 	}
 	if (!w->replaced && !(was_ready && from_outside)) {
 		delay = delays_ms[w->backoff];
@@ -412,7 +440,10 @@ static void schedule(struct supervisor *s, int signal, bool was_ready)
 			w->backoff++;
 		w->delay_ms += from_outside ? 0 : delay;
 	}
-	if (w->delay_ms > SUP_BUDGET_MS || (w->died_ns - w->outage_from_ns) / 1000000 > SUP_BUDGET_MS) {
+	spent = w->delay_ms > SUP_BUDGET_MS || (w->died_ns - w->outage_from_ns) / 1000000 > SUP_BUDGET_MS;
+	if (spent && start_anew(s)) {
+		sup_worker_start(s);
+	} else if (spent) {
 		log_error("given up: the worker does not stay", LOG_UINT("attempts", w->attempt), LOG_UINT("backoff_ms", w->delay_ms));
 		sup_end(s, 1);
 	} else if (delay)
@@ -433,13 +464,8 @@ static bool climb(struct supervisor *s, int signal)
 {
 	enum strike_verdict v = sup_judge(s, signal);
 
-	if (v == STRIKE_COLD) {
-		strikes_cold(&s->ledger->strikes, loop_now());
-		ledger_add(&s->ledger->colds);
-		if (sup_cold(s))
-			v = STRIKE_GIVE_UP;
-		sup_requests_again(s);
-	}
+	if (v == STRIKE_COLD && !start_cold(s))
+		v = STRIKE_GIVE_UP;
 	if (v == STRIKE_GIVE_UP) {
 		log_error("given up: a cold start did not help either");
 		sup_end(s, 1);
@@ -476,7 +502,7 @@ static int on_worker_gone(void *ctx, uint32_t revents)
 		return 0;
 	if (w->failed && w->fail_error == -EPROTONOSUPPORT && !s->image_own && s->takeover.state == TAKEOVER_NONE) {
 		sup_takeover(s, false, true);	/* we are of another build than it: ours has to do */
-	} else if (hopeless(w, was_ready)) {
+	} else if (hopeless(w, was_ready) && !(w->fail_error == -EPROTOTYPE && start_anew(s))) {
 		log_error("the worker cannot run here", LOG_WHY(w->fail_why));
 		sup_end(s, 1);
 	} else if (climb(s, signal))

@@ -93,6 +93,9 @@ static inline uint32_t arena_log_room(const struct arena *a) { return a->log_cap
 /* What an observer reads from the word at `at`: is a step open? */
 static inline bool arena_step_open(const void *at) { return (uint32_t)atomic_load_explicit((const _Atomic uint64_t *)at, memory_order_acquire) != 0; }
 
+/* ... and how many commits there have been. */
+static inline uint32_t arena_shown_epoch(const void *at) { return (uint32_t)(atomic_load_explicit((const _Atomic uint64_t *)at, memory_order_acquire) >> 32); }
+
 /* Where and how the arena differs from what taking back should give; "" if it does not.  Needs the shadow. */
 const char *arena_check(const struct arena *a);
 /* Where and how it differs from the image of another arena of the same plan, loose octets only where they are queued. */
