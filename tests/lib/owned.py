@@ -71,6 +71,13 @@ class Owned(Pipeline):
         found = [w for w in REPORTS if w in text]
         assert not found, f"{found}:\n{text[-6000:]}"
 
+    def reports_of_workers(self):
+        """Whatever a sanitizer has found, it was in a worker of that role: what an heir dies of is its own."""
+        text = self.text()
+        workers = re.findall(rf"^{self.role}: info worker ended pid=(\d+) ", text, re.M)
+        others = [pid for pid in re.findall(r"^==(\d+)==ERROR", text, re.M) if pid not in workers]
+        assert not others, f"reports of processes {others}:\n{text[-6000:]}"
+
 
 def strangers(role):
     """Who has no link to that role."""
