@@ -106,7 +106,7 @@ endif
 # Daemons whose worker is owned by an attacker (tests/hostile/owned.h): the daemon's own objects, and what takes over.
 OWNED := $(patsubst %,$O/tests/hostile/%,transportd hostd gattd)
 OWNED_OBJS := $(patsubst %.c,$O/%.o,$(wildcard tests/hostile/*.c))
-OWNED_WRAP := program_main sandbox_enter io_uring_register
+OWNED_WRAP := program_main sandbox_enter io_uring_register segment_attach step_recover
 
 all: $(call archive,$(LIBS)) $(foreach p,$(PROGS),$(call bin,$p)) $(CORES:%=$O/%.checked)
 tests: all $(TEST_BINS) $(OWNED)
