@@ -23,8 +23,9 @@ ARENA = ("heads", "slots", "free_lists", "fifos", "positions", "entropy", "deadl
 LOG = ("heads", "slots", "free_lists", "fifos", "positions", "fields", "anywhere", "cycles", "clears", "toils",
        "outside", "overlong", "cut", "random")
 EVILS = [f"arena_{n}" for n in ARENA] + [f"log_{n}" for n in LOG]
+HUGE = {**DEVICE, "trefoil": {"limits": {"connections": 256}}}      # a log as long as its arena is work for minutes
 AT_ONCE = 3                 # pipelines; each mostly waits
-PATIENCE = 6                # seconds for the ladder to do its work: two lives until the watchdog, and a cold start
+PATIENCE = 8                # seconds for the ladder to do its work: two lives until the watchdog, and a cold start
 
 
 class Inheritance(Trial):
@@ -103,7 +104,7 @@ class Inheritance(Trial):
 
 
 def inherit(role, evil, seed):
-    with Owned(role, ROOMY) as p:
+    with Owned(role, HUGE if evil == "log_toils" else ROOMY) as p:
         trial = Inheritance(p, evil, COLD, seed)
         trial.run()
         if trial.outcome == "ended":
