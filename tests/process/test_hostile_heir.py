@@ -4,7 +4,9 @@ step, that an attacker wrote (tests/hostile/evil_arena.c, evil_log.c).
 The heir may die of it, and may come back cold with new links; what it inherits may even say, well-formed, that there is nothing to
 be done (the attacker could have worked towards that state).  But no supervisor and no neighbour dies or is restarted, nobody waits
 for ever, and service is back: by itself, or at the latest when the operator asks for a cold start.  All is built with the address
-sanitizer.  One seed: TREFOIL_HOSTILE_SEED=n pytest ... -k ROLE.  timeout: 300 s"""
+sanitizer.  Every lie with one seed: TREFOIL_HOSTILE_SEED=n pytest ... -k ROLE.
+
+timeout: 300 s"""
 import os
 import signal
 import time
@@ -22,10 +24,11 @@ ARENA = ("heads", "slots", "free_lists", "fifos", "positions", "entropy", "deadl
          "cycles", "zeroed", "blank_again")
 LOG = ("heads", "slots", "free_lists", "fifos", "positions", "fields", "anywhere", "cycles", "clears", "toils",
        "outside", "overlong", "cut", "random")
+TOIL = "log_toils"          # lives end by the watchdog only: two of them may be needed
 EVILS = [f"arena_{n}" for n in ARENA] + [f"log_{n}" for n in LOG]
 HUGE = {**DEVICE, "trefoil": {"limits": {"connections": 256}}}      # a log as long as its arena is work for minutes
 AT_ONCE = 3                 # pipelines; each mostly waits
-PATIENCE = 8                # seconds for the ladder to do its work: two lives until the watchdog, and a cold start
+PATIENCE, LONG = 3, 10      # seconds for the ladder to do its work
 
 
 class Inheritance(Trial):
@@ -39,7 +42,7 @@ class Inheritance(Trial):
         elif self.seed % 4 == 2:
             os.kill(self.owned, signal.SIGKILL)
         wait_until(self.gone, 10)           # else it has died of SIGILL by itself
-        wait_until(lambda: self.heir_came() or p.up.poll() is not None, 10)
+        wait_until(lambda: self.heir_came() or p.up.poll() is not None, 30)
 
     def heir_came(self):
         return "worker ready" in self.p.since(self.at).rpartition(f"worker ended pid={self.owned} ")[2]
@@ -82,13 +85,13 @@ class Inheritance(Trial):
         return False
 
     def wait_for_service(self):
-        if self.served_within(PATIENCE):
+        if self.served_within(LONG if self.evil == TOIL else PATIENCE):
             return "cold" if self.said("error strike") and 'verdict="cold start"' in self.p.since(self.at) else "warm"
         if self.ended():
             return "ended"
         assert self.p.up.poll() is None, "the pipeline has ended"
         self.p.run("restart", "--cold", self.p.role, check=False)
-        if self.served_within(PATIENCE):
+        if self.served_within(LONG):
             return "asked"
         assert self.ended(), "no service after a cold start that was asked for"
         return "ended"
@@ -104,7 +107,7 @@ class Inheritance(Trial):
 
 
 def inherit(role, evil, seed):
-    with Owned(role, HUGE if evil == "log_toils" else ROOMY) as p:
+    with Owned(role, HUGE if evil == TOIL else ROOMY) as p:
         trial = Inheritance(p, evil, COLD, seed)
         trial.run()
         if trial.outcome == "ended":
@@ -116,9 +119,10 @@ def inherit(role, evil, seed):
 def test_heir(role):
     """Every kind of lie, in the committed state and as the log of a step that was left open."""
     own = NAMES.index(role)
-    seeds = [int(ONE)] if ONE else range(max(1, KILLS // 20) * len(EVILS))
-    # One round leaves a third to each of the others: by seed alone.
-    evils = [(EVILS[(n + own) % len(EVILS)], n) for n in seeds if ONE or KILLS > 20 or n % 3]
+    if ONE:
+        evils = [(evil, int(ONE)) for evil in EVILS]
+    else:       # where there is one round only, each role meets every other one, and what one leaves another meets
+        evils = [(EVILS[(n + own) % len(EVILS)], n + n // 2) for n in range(max(1, KILLS // 20) * len(EVILS)) if KILLS > 20 or n % 2]
     with ProcessPoolExecutor(AT_ONCE) as pool:      # not threads: a program that one is copying would be busy for all
         outcomes = Counter(pool.map(inherit, *zip(*((role, *e) for e in evils))))
     print(f"told: {role}'s heirs: " + ", ".join(f"{n} {what}" for what, n in sorted(outcomes.items())))
