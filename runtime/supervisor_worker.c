@@ -393,7 +393,7 @@ static void let_go(struct supervisor *s)
 	fdstore_remove(&s->store, "worker");
 }
 
-static bool start_cold(struct supervisor *s)
+static bool go_cold(struct supervisor *s)
 {
 	strikes_cold(&s->ledger->strikes, loop_now());
 	ledger_add(&s->ledger->colds);
@@ -415,7 +415,7 @@ static bool start_anew(struct supervisor *s)
 	w->backoff = 0;
 	w->delay_ms = 0;
 	w->outage_from_ns = w->died_ns;
-	return start_cold(s);
+	return go_cold(s);
 }
 
 /* When the next one may start.  A worker that ran and was killed from outside comes back at once; one that dies of itself comes
@@ -464,7 +464,7 @@ static bool climb(struct supervisor *s, int signal)
 {
 	enum strike_verdict v = sup_judge(s, signal);
 
-	if (v == STRIKE_COLD && !start_cold(s))
+	if (v == STRIKE_COLD && !go_cold(s))
 		v = STRIKE_GIVE_UP;
 	if (v == STRIKE_GIVE_UP) {
 		log_error("given up: a cold start did not help either");
@@ -500,7 +500,7 @@ static int on_worker_gone(void *ctx, uint32_t revents)
 	w->counted = false;
 	if (sup_takeover_died(s, signal))
 		return 0;
-	if (w->failed && w->fail_error == -EPROTONOSUPPORT && !s->image_own && s->takeover.state == TAKEOVER_NONE) {
+	if (w->failed && !was_ready && w->fail_error == -EPROTONOSUPPORT && !s->image_own && s->takeover.state == TAKEOVER_NONE) {
 		sup_takeover(s, false, true);	/* we are of another build than it: ours has to do */
 	} else if (hopeless(w, was_ready) && !(w->fail_error == -EPROTOTYPE && start_anew(s))) {
 		log_error("the worker cannot run here", LOG_WHY(w->fail_why));
