@@ -97,6 +97,8 @@ class Inheritance(Trial):
         return "ended"
 
     def judge_others(self):
+        for name in self.others:
+            assert f"{name}: error strike" not in self.p.since(self.at), f"{name} has died of it"
         if self.outcome == "ended":
             return
         rows = self.p.rows()
