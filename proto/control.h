@@ -79,6 +79,9 @@ typedef Trefoil__Control__V1__LinkStatus LinkStatus;
 #define CONTROL_INIT(NAME) TREFOIL__CONTROL__V1__##NAME##__INIT	/* Hello m = CONTROL_INIT(HELLO); LINK_STATUS, too */
 #define CONTROL_CASE(CASE) TREFOIL__CONTROL__V1__FRAME__BODY_##CASE
 #define CONTROL_STR(s) ((char *)(uintptr_t)(s))
+/* Detach.why, of a worker to its supervisor. */
+#define DETACH_LIED "its ring lied"
+#define DETACH_STILL "it takes nothing"
 
 struct control_out {			/* a frame that waits for room in the socket */
 	struct control_out *next;

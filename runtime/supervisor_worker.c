@@ -213,7 +213,7 @@ static int on_detach(void *self, struct control_in *in, const Detach *m)
 
 	(void)in;
 	if (m->link < STEP_LINKS && m->link != LINK_SUPERVISOR && m->generation == s->link[m->link].end.generation)
-		sup_link_refuse(s, m->link, "its ring lied");
+		sup_link_refuse(s, m->link, strcmp(m->why, DETACH_STILL) ? DETACH_LIED : DETACH_STILL);
 	return 0;
 }
 
