@@ -111,8 +111,14 @@ int recording_take_place(int dir, const char *core, int fd)
 
 int recording_create(int dir, const char *core, const struct recording_layout *of, unsigned mib)
 {
-	int fd = recording_prepare(dir, core, of, mib), r;
+	char name[NAME_MAX_HERE], old[NAME_MAX_HERE];
+	int fd, r;
 
+	snprintf(name, sizeof name, "%s.recording", core);
+	snprintf(old, sizeof old, "%s.recording.old", core);
+	if (renameat(dir, name, dir, old) < 0 && errno != ENOENT)	/* first: there need not be room for three */
+		return -errno;
+	fd = recording_prepare(dir, core, of, mib);
 	if (fd < 0)
 		return fd;
 	r = recording_take_place(dir, core, fd);
