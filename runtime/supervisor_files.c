@@ -27,7 +27,8 @@ static int open_dir(const struct supervisor *s, const char *option, const char *
 /* Somebody asked for these files, and is there to hear that they cannot be.  Later the pipeline is worth more than they are. */
 int sup_files_open(struct supervisor *s)
 {
-	int r = open_dir(s, "--record", s->opt.record, &s->record_dir), q = open_dir(s, "--quarantine", s->opt.quarantine, &s->quarantine_dir);
+	int r = open_dir(s, "--record", s->opt.record, &s->record_dir);
+	int q = open_dir(s, "--quarantine", s->opt.quarantine, &s->quarantine_dir);
 
 	return !s->first ? 0 : r ? r : q;
 }

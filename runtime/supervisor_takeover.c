@@ -229,6 +229,7 @@ static int on_probed(void *self, struct control_in *in, const Probed *m)
 	struct supervisor *s = self;
 	struct sup_takeover *t = &s->takeover;
 	char why[200];
+	bool same;
 	int r;
 
 	(void)in;
@@ -244,7 +245,8 @@ static int on_probed(void *self, struct control_in *in, const Probed *m)
 	t->migrates = m->verdict == ARENA_MIGRATES;
 	t->said = (struct arena_said){ .size = m->arena_size, .image_octets = m->image_octets, .layout_hash = m->layout_hash,
 		.version = m->version };
-	if (!said_is_sound(&t->said) || (m->verdict == ARENA_EQUAL && !t->cold && !said_is_same(&t->said, &s->ledger->arena[s->ledger->place & 1]))) {
+	same = said_is_same(&t->said, &s->ledger->arena[s->ledger->place & 1]);
+	if (!said_is_sound(&t->said) || (m->verdict == ARENA_EQUAL && !t->cold && !same)) {
 		refuse(s, "what it says of its layout is not sound");
 		return 0;
 	}

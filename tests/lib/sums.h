@@ -1,7 +1,8 @@
 /* tests/lib/sums.h - a worker's life without a worker, recorded: for the tests of recordings.
  *
- * Its core adds up what it sees, keeps some of it in a queue, and gives the sum.  A world has its arena, its rings and the file, which
- * outlive every life of it; all that happens follows from the arena and a number, so a step that is done again is the same one. */
+ * Its core adds up what it sees, keeps some of it in a queue, and gives the sum.  A world has its arena, its rings and the
+ * file, which outlive every life of it; all that happens follows from the arena and a number, so a step that is done again is
+ * the same one. */
 #pragma once
 #include <stddef.h>
 #include "runtime/program.h"

@@ -211,9 +211,9 @@ def kill_supervisor(p, name):
 
 
 def test_a_directory_that_is_gone(tmp_path):
-    """Who asked for a recording hears at the start that there can be none (test_poison.py).  Later the pipeline is worth more: where the
-    directory is gone, or others may look into it, cold starts and new lives of a supervisor work, and say it once; what was being
-    recorded goes on where it can.  When the directory is back, so is the recording."""
+    """Who asked for a recording hears at the start that there can be none (test_poison.py).  Later the pipeline is worth
+    more: where the directory is gone, or others may look into it, cold starts and new lives of a supervisor work, and say
+    it once; what was being recorded goes on where it can.  When the directory is back, so is the recording."""
     kept, gone = tmp_path / "kept", tmp_path / "gone"
     with Pipeline(device(), args=["--record", str(kept), "--quarantine", str(kept)]) as p:
         (kept / "gattd.recording").unlink()
@@ -243,8 +243,8 @@ def test_a_directory_that_is_gone(tmp_path):
 
 
 def test_a_life_that_is_not_asked_to_record(tmp_path):
-    """A supervisor comes back without --record, as where a unit file was edited: its recording ends there, sound, and is dropped.  It comes back
-    with it: a new one begins with the state as it is, under load."""
+    """A supervisor comes back without --record, as where a unit file was edited: its recording ends there, sound, and is
+    dropped.  It comes back with it: a new one begins with the state as it is, under load."""
     kept, folder = tmp_path / "kept", tmp_path / "bin"
     folder.mkdir()
     for program in BIN.iterdir():

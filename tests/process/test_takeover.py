@@ -193,10 +193,10 @@ def test_killed_in_the_takeover(folder, name, stop):
 @pytest.mark.parametrize("stop", STOPS)
 @pytest.mark.parametrize("name", NAMES)
 def test_its_supervisor_is_killed_in_the_takeover(folder, name, stop):
-    """The supervisor is killed while the new worker stands at one place of its takeover, and comes back as the new binary, or, every
-    other time, as the old one, which lies in its place again: one store in the ledger decided, whoever looks at it.  Up to the copy
-    that is made whole the old worker's binary is back, in the old arena; behind the switch it is the new one, in the new arena, and
-    there is no way back but a migration."""
+    """The supervisor is killed while the new worker stands at one place of its takeover, and comes back as the new binary,
+    or, every other time, as the old one, which lies in its place again: one store in the ledger decided, whoever looks at
+    it.  Up to the copy that is made whole the old worker's binary is back, in the old arena; behind the switch it is the
+    new one, in the new arena, and there is no way back but a migration."""
     taken = stop in ("told", "switched")
     with Pipeline(DEVICE, bin_dir=folder, env={"TREFOIL_TAKEOVER_STOP": str(STOPS[stop])}) as p, Load(p) as load:
         old, supervisor = runs(p, name), p.process(name)["pid"]

@@ -57,10 +57,11 @@ def read_back(c):
 @pytest.mark.parametrize("supervisor", ["goes on", "is the new binary", "is the old binary"])
 @pytest.mark.parametrize("name", ["gattd", "hostd"])
 def test_files_behind_a_migration(name, supervisor, folder, tmp_path):
-    """The recording of before ends with the old arena, kept as .old, and the old binary replays it to its last state; a new one has
-    begun, which the new binary replays to its last state; a record that killed the new worker twice lies in a file that kills the new
-    binary again, and that a good build of the same layout handles.  So it is too where the supervisor was killed behind the
-    takeover, and came back as the new binary, or as the old one that lies in its place again."""
+    """The recording of before ends with the old arena, kept as .old, and the old binary replays it to its last state; a new
+    one has begun, which the new binary replays to its last state; a record that killed the new worker twice lies in a
+    file that kills the new binary again, and that a good build of the same layout handles.  So it is too where the
+    supervisor was killed behind the takeover, and came back as the new binary, or as the old one that lies in its place
+    again."""
     kept = tmp_path / "kept"
     with Pipeline(device(), bin_dir=folder, args=["--record", str(kept), "--quarantine", str(kept)]) as p:
         with Load(p, ("counter", "counter")), BareCentral(p.air) as c:
@@ -90,8 +91,8 @@ def test_files_behind_a_migration(name, supervisor, folder, tmp_path):
 
 @pytest.mark.parametrize("supervisor", ["goes on", "is the old binary"])
 def test_cold_start_behind_a_migration(supervisor, folder, tmp_path):
-    """Poison upon poison until the cold start, behind a migration: the new arena is of the worker's layout, and so are its recording and
-    every quarantine file, whatever the supervisor is."""
+    """Poison upon poison until the cold start, behind a migration: the new arena is of the worker's layout, and so are its
+    recording and every quarantine file, whatever the supervisor is."""
     kept = tmp_path / "kept"
     with Pipeline(device(), bin_dir=folder, args=["--record", str(kept), "--quarantine", str(kept)]) as p:
         with BareCentral(p.air) as c:
@@ -133,8 +134,8 @@ def test_cold_takeover(name, folder, tmp_path):
 
 @pytest.mark.parametrize("stop", [3, 5, 6])
 def test_killed_in_the_takeover(stop, folder, tmp_path):
-    """The supervisor is killed while the arena is copied, and behind the decision: the recording of the arena that counts goes on under its
-    name, in its layout, and no other file is left beside it but the old one."""
+    """The supervisor is killed while the arena is copied, and behind the decision: the recording of the arena that counts
+    goes on under its name, in its layout, and no other file is left beside it but the old one."""
     kept = tmp_path / "kept"
     taken = stop > 3
     with Pipeline(device(), bin_dir=folder, args=["--record", str(kept)], env={"TREFOIL_TAKEOVER_STOP": str(stop)}) as p:

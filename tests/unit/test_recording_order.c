@@ -1,5 +1,5 @@
-/* Recordings that somebody reads while they are written, or that were left in the middle: in which order their parts are stored, what
- * an end is the end of, and which file counts. */
+/* Recordings that somebody reads while they are written, or that were left in the middle: in which order their parts are
+ * stored, what an end is the end of, and which file counts. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <errno.h>
@@ -30,7 +30,8 @@ static const uint8_t *map_heads(const struct world *w)
 
 static uint64_t newest(const uint8_t *heads)
 {
-	const struct recording_half *a = (const void *)(heads + RECORDING_HALVES_AT), *b = (const void *)(heads + 2 * RECORDING_HALVES_AT);
+	const struct recording_half *a = (const void *)(heads + RECORDING_HALVES_AT);
+	const struct recording_half *b = (const void *)(heads + 2 * RECORDING_HALVES_AT);
 	uint64_t x = a->ready, y = b->ready;
 
 	return x > y ? x : y;
@@ -208,8 +209,8 @@ static void read_while_it_is_written(void **state)
 	world_close(&w);
 }
 
-/* A worker ends cleanly, the next one goes on in the half, and leaves it where nothing says so: what the first one wrote of its own end
- * is not the half's. */
+/* A worker ends cleanly, the next one goes on in the half, and leaves it where nothing says so: what the first one wrote of its
+ * own end is not the half's. */
 static void an_end_of_a_life_is_none_of_the_half(void **state)
 {
 	char said[2048], why[RECORDING_WHY];
@@ -259,7 +260,8 @@ static void one_of_two_files_counts(void **state)
 	fd = recording_prepare(dir, "sums", &of, 1);
 	assert_true(fd >= 0 && is_there(&w, "sums.recording.new", fd) && is_there(&w, "sums.recording", w.fd));
 	assert_int_equal(recording_take_place(dir, "sums", w.fd), 0);	/* it was not used */
-	assert_true(!is_there(&w, "sums.recording.new", -1) && !is_there(&w, "sums.recording.old", -1) && is_there(&w, "sums.recording", w.fd));
+	assert_true(is_there(&w, "sums.recording", w.fd));
+	assert_true(!is_there(&w, "sums.recording.new", -1) && !is_there(&w, "sums.recording.old", -1));
 	close(fd);
 	fd = recording_prepare(dir, "sums", &of, 1);
 	assert_true(fd >= 0);
