@@ -26,7 +26,7 @@ enum {
 	CONTROL_PROTOCOL = 1,
 	/* What a supervisor and its worker agree on, who may be of two builds: their frames, the records of all links, stats.h. */
 #ifndef TREFOIL_TEST_PROTOCOL
-	CONTROL_WORKER_PROTOCOL = 1,
+	CONTROL_WORKER_PROTOCOL = 2,
 #else
 	CONTROL_WORKER_PROTOCOL = TREFOIL_TEST_PROTOCOL,	/* a build that tests a refusal */
 #endif
