@@ -27,7 +27,7 @@ struct replay {
 	uint8_t *at, *scratch;
 	struct ring_region *mine[STEP_LINKS], *theirs[STEP_LINKS];
 	uint64_t from[STEP_LINKS];	/* tails at the last commit */
-	uint64_t steps, records, acts, lives;
+	uint64_t steps, records, acts, lives;	/* one that goes on in a later half is counted once */
 	bool compared;				/* a whole state, as of the epoch compared_epoch */
 	uint32_t compared_epoch;
 	const struct recording_part *part;
@@ -51,6 +51,9 @@ static int differs(struct replay *r, const char *form, ...)
 	return DIFFERS;
 }
 
+/* The rest of a life of which something has been seen. */
+static bool goes_on(const struct replay *r, const struct recording_entry *e) { return r->lives && e->flags & LIFE_GOES_ON; }
+
 static void tell_entry(const struct replay *r, const char *before, const struct recording_entry *e)
 {
 	struct record rec = record_from(e->word, e->time_ns);
@@ -59,7 +62,8 @@ static void tell_entry(const struct replay *r, const char *before, const struct 
 		printf("%s: %s%s link=%s position=%llu kind=0x%02x len=%u connection=%u/%u\n", r->p->name, before, entry_names[e->kind],
 		    link_names[e->link], (unsigned long long)e->position, rec.kind, rec.len, rec.index, rec.generation);
 	else
-		printf("%s: %s%s\n", r->p->name, before, e->kind ? entry_names[e->kind] : "start");
+		printf("%s: %s%s%s\n", r->p->name, before, e->kind ? entry_names[e->kind] : "start",
+		    e->kind == ENTRY_LIFE && e->flags & LIFE_GOES_ON ? " goes on" : "");
 }
 
 /* What an entry says must be possible before anything acts on it. */
@@ -201,7 +205,7 @@ static int on_entry(struct replay *r, const struct recording_entry *e, const uin
 	case ENTRY_LIFE:
 		step_open(s, &r->arena, r->p->core);
 		s->now_ns = e->now_ns;
-		r->lives++;
+		r->lives += !goes_on(r, e);
 		return 0;
 	case ENTRY_LINK:
 		return on_link(r, e);
@@ -242,7 +246,7 @@ static void only_told(struct replay *r, const struct recording_entry *e)
 
 	if (e->kind == ENTRY_LIFE) {
 		memset(s->link, 0, sizeof s->link);
-		r->lives++;
+		r->lives += !goes_on(r, e);
 	} else if (e->kind == ENTRY_LINK) {
 		s->link[e->link] = (struct step_link){ .generation = (uint32_t)e->position, .in.size = e->word };
 	} else if (e->kind == ENTRY_DETACH) {

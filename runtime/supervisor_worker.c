@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "runtime/recording.h"
 #include "runtime/supervisor_private.h"
 
 const char *sup_state(const struct supervisor *s)
@@ -80,9 +81,10 @@ static int give_start(struct supervisor *s)
 	Frame f = CONTROL_FRAME(START, start, &m);
 	Skip skip = CONTROL_INIT(SKIP);
 	bool migrates = sup_takeover_migrates(s);
-	uint64_t size = s->ledger->arena_size[s->ledger->place & 1];
-	char *names[3 + SUP_KEPT] = { CONTROL_STR("arena"), CONTROL_STR("stats") };
-	int fd[3 + SUP_KEPT] = { migrates ? s->takeover.arena.fd : s->arena.fd, s->stats_segment.fd }, old = -1, r;
+	uint64_t size = s->ledger->arena[s->ledger->place & 1].size;
+	int recording = migrates ? s->takeover.recording : s->recording;
+	char *names[4 + SUP_KEPT] = { CONTROL_STR("arena"), CONTROL_STR("stats") };
+	int fd[4 + SUP_KEPT] = { migrates ? s->takeover.arena.fd : s->arena.fd, s->stats_segment.fd }, old = -1, r;
 	unsigned n = 2;
 
 	if (migrates) {
@@ -92,7 +94,10 @@ static int give_start(struct supervisor *s)
 		names[n] = CONTROL_STR("arena.old");
 		fd[n++] = old;
 	}
-
+	if (recording >= 0) {
+		names[n] = CONTROL_STR(RECORDING_FD);
+		fd[n++] = recording;
+	}
 	for (unsigned i = 0; i < s->kept.count && i < SUP_KEPT; i++, n++) {
 		names[n] = s->kept.at[i].name;
 		fd[n] = s->kept.at[i].fd;
@@ -103,7 +108,7 @@ static int give_start(struct supervisor *s)
 	m.config_hash = s->plan.config_hash;
 	m.protocol = CONTROL_WORKER_PROTOCOL;
 	m.migrate = migrates;
-	m.arena_size = migrates ? s->takeover.arena_size : size;
+	m.arena_size = migrates ? s->takeover.said.size : size;
 	m.old_size = migrates ? size : 0;
 	m.stats_size = stats_size();
 	m.uid = m.gid = geteuid() ? 0 : s->ledger->worker_uid;
@@ -213,7 +218,7 @@ static int on_detach(void *self, struct control_in *in, const Detach *m)
 
 	(void)in;
 	if (m->link < STEP_LINKS && m->link != LINK_SUPERVISOR && m->generation == s->link[m->link].end.generation)
-		sup_link_refuse(s, m->link, "its ring lied");
+		sup_link_refuse(s, m->link, strcmp(m->why, DETACH_STILL) ? DETACH_LIED : DETACH_STILL);
 	return 0;
 }
 

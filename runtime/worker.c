@@ -5,6 +5,7 @@
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <unistd.h>
+#include "base/types.h"
 #include "runtime/log.h"
 #include "runtime/loop.h"
 #include "runtime/watchdog.h"
@@ -197,27 +198,43 @@ static bool may_sleep(struct worker *w)
 
 		if (!k->generation)
 			continue;
+		if (l != LINK_SUPERVISOR && ring_head_lies(&w->step.link[l].out)) {
+			worker_lost_link(w, l, DETACH_LIED);
+			sleep = false;
+			continue;
+		}
 		if (k->want_room && !ring_sleep_full(&w->step.link[l].out))
 			sleep = false;
 		if (awaits_input(w, l) && !ring_sleep_empty(&w->step.link[l].in))
 			sleep = false;
 		if (k->want_room)
 			stats_add(w->stats, SHELL_full, 1);
-		k->want_room = false;
+		else
+			k->full_ns = 0;		/* nobody waits for it */
 	}
 	return sleep;
+}
+
+/* When a neighbour that gives no room has to be given up, if it goes on so. */
+static uint64_t patience_ends(const struct worker *w)
+{
+	uint64_t first = DEADLINE_NONE;
+
+	for (unsigned l = 0; l < STEP_LINKS; l++)
+		if (w->link[l].generation && w->link[l].full_ns)
+			first = MIN(first, w->link[l].full_ns + worker_patience(w));
+	return first;
 }
 
 static int rest(struct worker *w)
 {
 	const struct core *core = w->p->core;
-	uint64_t deadline = LOOP_FOREVER;
+	uint64_t deadline = patience_ends(w);
 
-	/* Which rings block us is found anew each turn: want_room was set by this turn's takes. */
 	if (!may_sleep(w))
 		return loop_run_once(w->loop, 0);
 	if (core->on_time && drained(w) && !w->acting)
-		deadline = core->deadline(&w->step);
+		deadline = MIN(deadline, core->deadline(&w->step));
 	if (deadline <= w->step.now_ns)
 		return loop_run_once(w->loop, 0);
 	stats_add(w->stats, SHELL_sleeps, 1);
@@ -233,6 +250,8 @@ static int turn(struct worker *w)
 
 	worker_now(w);
 	refill_entropy(w);
+	for (unsigned l = 0; l < STEP_LINKS; l++)
+		w->link[l].want_room = false;	/* this turn's takes find anew which rings block us */
 	records = take_batch(w, &cut);
 	worked = act(w) || records;
 	worked |= worker_dirty(w);
@@ -245,6 +264,9 @@ static int turn(struct worker *w)
 		worked |= more;
 		worker_commit(w);
 	}
+	for (unsigned l = LINK_UP; l < STEP_LINKS; l++)
+		cut |= w->link[l].generation && worker_watch_room(w, l);	/* given up: what waited for its room can go on */
+	worked |= cut;
 	/* Kicks leave with the wait where there is nothing more to do: no system call of their own. */
 	if (worked && (more || cut || input_waits(w)))
 		return loop_run_once(w->loop, 0);

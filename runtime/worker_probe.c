@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "runtime/worker_private.h"
+#include "shm/arena_image.h"
 #include "shm/migrate.h"
 
 #ifdef TREFOIL_TEST_LAYOUT
@@ -60,6 +61,7 @@ int worker_on_probe(void *self, struct control_in *in, const Probe *m)
 	a.arena_size = arena_size(&plan);
 	a.version = plan.version;
 	a.layout_hash = arena_layout_hash(&plan);
+	a.image_octets = arena_image_octets(&plan);
 	f.serial = in->frame->serial;
 	r = control_send(&w->control, &f, NULL, 0);
 	takeover_stop(TAKEOVER_STOP_PROBED);

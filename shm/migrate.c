@@ -66,9 +66,17 @@ static const struct arena_change *change_of(const struct arena_migration *m, con
 	return NULL;
 }
 
+/* The name may be the old arena's, and who wrote that may have been owned: it goes to logs and terminals. */
 static bool refuse(char *why, const char *what, const char *pool)
 {
-	snprintf(why, ARENA_WHY, "%s%s%s", what, *pool ? ": pool " : "", pool);
+	size_t n = (size_t)snprintf(why, ARENA_WHY, "%s%s", what, *pool ? ": pool " : "");
+
+	for (unsigned i = 0; i < POOL_NAME && pool[i] && n < ARENA_WHY - 1; i++)
+		why[n++] = pool[i];
+	why[n] = 0;
+	for (char *p = why; *p; p++)
+		if (*p < ' ' || *p > '~')
+			*p = '?';
 	return false;
 }
 

@@ -33,7 +33,7 @@ MEMORY = {
     "header_past_tail": REFUSED, "header_too_long": REFUSED, "header_huge": REFUSED, "header_cut": REFUSED,
     "pad_alone": REFUSED, "pad_cut": REFUSED, "pad_after_pad": REFUSED, "header_over_end": REFUSED,
     "header_random": ANYTHING, "tail_flips": ANYTHING, "headers_flip": ANYTHING, "everything_scribbled": ANYTHING, "data_scribbled": ANYTHING, "payloads_random": ANYTHING,
-    "head_lies": HARMLESS, "waits_lie": HARMLESS, "kicks_flood": HARMLESS, "never_reads": HARMLESS,
+    "head_lies": REFUSED, "waits_lie": HARMLESS, "kicks_flood": HARMLESS, "never_reads": HARMLESS,
     "stats_scribbled": HARMLESS,
     "small_tail_lies": LIED, "small_header_lies": LIED, "small_head_lies": HARMLESS, "small_scribbled": ANYTHING,
 }

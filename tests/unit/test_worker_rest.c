@@ -1,11 +1,14 @@
-/* tests/unit/test_worker_rest.c - a worker does not rest while a record could be taken, and timers fire in time: its own turn(), over links in ordinary memory.
+/* tests/unit/test_worker_rest.c - a worker does not rest while a record could be taken, timers fire in time, and
+ * nobody waits for ever for a neighbour that takes nothing: its own turn(), over links in ordinary memory.
  *
  * The loop is a stand-in that notes whether it was asked to sleep. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <cmocka.h>
+#include "base/types.h"
 #include "runtime/worker.c"
 
 enum { BIG = 4096, RING = 64 * 1024, RECORDS = 20, TURNS = 100 };
@@ -14,8 +17,16 @@ static bool asleep;
 static unsigned got[STEP_LINKS];
 
 int worker_open(struct worker *w, const struct program *p) { (void)w, (void)p; return -ENOSYS; }
-uint64_t loop_now(void) { return 1000; }
-int loop_run_once(struct loop *l, uint64_t deadline_ns) { (void)l; asleep = deadline_ns == LOOP_FOREVER; return 0; }
+static uint64_t now = 1000, woken_at;
+
+uint64_t loop_now(void) { return now; }
+int loop_run_once(struct loop *l, uint64_t deadline_ns)
+{
+	(void)l;
+	asleep = deadline_ns > now;
+	woken_at = deadline_ns;
+	return 0;
+}
 int loop_kick(struct loop *l, int fd) { (void)l, (void)fd; return 0; }
 void loop_unwatch(struct loop *l, int id) { (void)l, (void)id; }
 void watchdog_rest(void) { }
@@ -26,7 +37,7 @@ static void on_record(struct step *s, unsigned link, const struct record *r, str
 	(void)r, (void)payload;
 	got[link]++;
 	step_count(s, 0, 1);
-	if (link != LINK_DOWN)
+	if (link != LINK_DOWN || !step_linked(s, LINK_UP))
 		return;
 	memset(step_reserve(s, LINK_UP, BIG), 0, BIG);
 	step_give(s, LINK_UP, (struct record){ .len = BIG, .kind = RECORD_HCI_ACL });
@@ -52,7 +63,7 @@ static const struct core core = {
 };
 static const struct program relay = { .name = "relay", .core = &core };
 
-struct rig { struct worker w; struct ring out[STEP_LINKS], in[STEP_LINKS]; void *memory[2 * STEP_LINKS + 1]; };
+struct rig { struct worker w; int supervisor[2]; struct ring out[STEP_LINKS], in[STEP_LINKS]; void *memory[2 * STEP_LINKS + 1]; };
 
 static void *blank(size_t n)
 {
@@ -69,6 +80,8 @@ static void rig_open(struct rig *g)
 
 	memset(got, 0, sizeof got);
 	w->p = &relay;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, g->supervisor), 0);
+	w->control = (struct control_link){ .fd = g->supervisor[0] };
 	w->stats = blank(stats_size());
 	g->memory[2 * STEP_LINKS] = blank(arena_size(&plan));
 	assert_int_equal(arena_open(&w->arena, &plan, g->memory[2 * STEP_LINKS], false), ARENA_E_BLANK);
@@ -92,6 +105,8 @@ static void rig_close(struct rig *g)
 {
 	for (unsigned i = 0; i <= 2 * STEP_LINKS; i++)
 		free(g->memory[i]);
+	control_close(&g->w.control);
+	close(g->supervisor[1]);
 	arena_close(&g->w.arena);
 	free(g->w.stats);
 	free(g->w.buf);
@@ -167,10 +182,137 @@ static void test_never_idle(void **state)
 	rig_close(&g);
 }
 
+/* ---- a neighbour that gives no room ---- */
+
+/* DOWN's records give BIG octets to UP each, and nobody takes them there: UP is full and DOWN waits. */
+static void fill_up(struct rig *g)
+{
+	due = DEADLINE_NONE;
+	for (unsigned i = 0; i < RECORDS; i++)
+		put(g, LINK_DOWN);
+	run_to_rest(g);
+	assert_in_range(got[LINK_DOWN], 1, RECORDS - 1);
+	assert_true(step_linked(&g->w.step, LINK_UP));
+}
+static void all_taken(struct rig *g)
+{
+	run_to_rest(g);
+	assert_int_equal(got[LINK_DOWN], RECORDS);
+	assert_int_equal(woken_at, LOOP_FOREVER);
+}
+
+static void test_one_that_takes_nothing_is_given_up(void **state)
+{
+	struct rig g = { 0 };
+
+	(void)state;
+	rig_open(&g);
+	fill_up(&g);
+	assert_int_equal(woken_at, now + worker_patience(&g.w));
+	now += worker_patience(&g.w) - 1;
+	run_to_rest(&g);
+	assert_true(step_linked(&g.w.step, LINK_UP));
+	now++;
+	assert_int_equal(turn(&g.w), 0);
+	assert_false(step_linked(&g.w.step, LINK_UP));
+	assert_false(asleep);
+	all_taken(&g);
+	rig_close(&g);
+}
+/* It takes a record now and then: too few to live with. */
+static void test_one_that_drips_is_given_up(void **state)
+{
+	static uint8_t buf[RING];
+	struct rig g = { 0 };
+	struct record h;
+
+	(void)state;
+	rig_open(&g);
+	fill_up(&g);
+	for (unsigned i = 0; i < 4 && step_linked(&g.w.step, LINK_UP); i++) {
+		now += worker_patience(&g.w) / 3 + 1;
+		assert_int_equal(ring_take(&g.in[LINK_UP], &h, buf, sizeof buf), 0);
+		ring_publish(&g.in[LINK_UP]);
+		assert_int_equal(turn(&g.w), 0);
+	}
+	assert_false(step_linked(&g.w.step, LINK_UP));
+	all_taken(&g);
+	rig_close(&g);
+}
+/* Slow, but it works: each time, half of what there is. */
+static void test_one_that_is_slow_is_waited_for(void **state)
+{
+	static uint8_t buf[RING];
+	struct rig g = { 0 };
+	struct record h;
+
+	(void)state;
+	rig_open(&g);
+	fill_up(&g);
+	while (got[LINK_DOWN] < RECORDS) {
+		uint64_t half = g.in[LINK_UP].at + RING / 2;
+
+		now += worker_patience(&g.w) - 1;
+		while (g.in[LINK_UP].at < half && !ring_take(&g.in[LINK_UP], &h, buf, sizeof buf))
+			;
+		ring_publish(&g.in[LINK_UP]);
+		run_to_rest(&g);
+	}
+	assert_true(step_linked(&g.w.step, LINK_UP));
+	while (!ring_take(&g.in[LINK_UP], &h, buf, sizeof buf))
+		;
+	ring_publish(&g.in[LINK_UP]);
+	all_taken(&g);
+	rig_close(&g);
+}
+/* A neighbour floods us, so that we never rest, and takes nothing itself. */
+static void test_a_flood_hides_nothing(void **state)
+{
+	struct rig g = { 0 };
+
+	(void)state;
+	rig_open(&g);
+	fill_up(&g);
+	for (unsigned i = 0; i < 2; i++) {
+		now += worker_patience(&g.w) / 2 + 1;
+		put(&g, LINK_UP);
+		assert_int_equal(turn(&g.w), 0);
+	}
+	assert_false(step_linked(&g.w.step, LINK_UP));
+	rig_close(&g);
+}
+static void test_a_head_that_lies_is_refused(void **state)
+{
+	static const uint64_t lies[] = { 1, 4, 8 * RING, UINT64_MAX - 7, BIG - 8 };	/* the last: behind where it was */
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_LEN(lies); i++) {
+		struct rig g = { 0 };
+		struct ring_region *theirs;
+
+		rig_open(&g);
+		theirs = g.memory[2 * LINK_UP + 1];
+		put(&g, LINK_DOWN);
+		run_to_rest(&g);
+		atomic_store(&theirs->head.pos, g.w.step.link[LINK_UP].out.at);	/* all taken */
+		ring_room(&g.w.step.link[LINK_UP].out, RING);
+		run_to_rest(&g);
+		assert_true(step_linked(&g.w.step, LINK_UP));
+		atomic_store(&theirs->head.pos, lies[i]);
+		put(&g, LINK_DOWN);
+		run_to_rest(&g);
+		assert_false(step_linked(&g.w.step, LINK_UP));
+		assert_true(step_linked(&g.w.step, LINK_DOWN));
+		rig_close(&g);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_full_batches), cmocka_unit_test(test_one_record_a_step),
-		cmocka_unit_test(test_never_idle) };
+		cmocka_unit_test(test_never_idle), cmocka_unit_test(test_one_that_takes_nothing_is_given_up),
+		cmocka_unit_test(test_one_that_drips_is_given_up), cmocka_unit_test(test_one_that_is_slow_is_waited_for),
+		cmocka_unit_test(test_a_flood_hides_nothing), cmocka_unit_test(test_a_head_that_lies_is_refused) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
