@@ -212,6 +212,7 @@ int sup_takeover_launch(struct supervisor *s);			/* worker.pid, .pidfd, .control
 bool sup_takeover_migrates(const struct supervisor *s);
 void sup_takeover_ready(struct supervisor *s);
 int sup_takeover_migrated(struct supervisor *s);
+bool sup_takeover_cold(struct supervisor *s);	/* no worker is there; true: a cold start was asked for and agreed to, and is done */
 bool sup_takeover_died(struct supervisor *s, int signal);	/* the worker did; true: what follows is done */
 void sup_takeover_drop(struct supervisor *s);
 

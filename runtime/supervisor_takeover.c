@@ -487,6 +487,14 @@ static void start_cold(struct supervisor *s)
 	sup_worker_start(s);
 }
 
+bool sup_takeover_cold(struct supervisor *s)
+{
+	if (s->takeover.state != TAKEOVER_AGREED || !s->takeover.cold)
+		return false;
+	start_cold(s);
+	return true;
+}
+
 bool sup_takeover_died(struct supervisor *s, int signal)
 {
 	struct sup_takeover *t = &s->takeover;

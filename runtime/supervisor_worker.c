@@ -280,7 +280,7 @@ void sup_worker_start(struct supervisor *s)
 	int r = 0;
 
 	s->timer[TIMER_GATHER] = s->timer[TIMER_WORKER] = 0;
-	if (w->state != WORKER_NONE || s->ending)
+	if (w->state != WORKER_NONE || s->ending || sup_takeover_cold(s))
 		return;
 	w->attempt++;
 	w->failed = w->replaced = w->lied = false;
