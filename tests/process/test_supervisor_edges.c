@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -18,6 +19,7 @@
 #include "proto/control_socket.h"
 #include "runtime/ledger.h"
 #include "shm/ring.h"
+#include "shm/undo.h"
 #include "tests/lib/nest.h"
 #include "tests/lib/toy.h"
 
@@ -152,6 +154,40 @@ static void a_strike_without_a_record_leads_to_a_cold_start(void **state)
 	assert_true(nest_status(&n, UP, &st));
 	assert_int_equal(st.strikes, 2);
 	assert_int_equal(st.quarantined, 0);
+	nest_close(&n);
+}
+
+/* Who wrote the log may have been owned, and who takes it back is not in the sandbox yet: one that leads out of the slots is not
+ * followed, and its arena not used. */
+static void an_undo_log_that_leads_outside_is_not_followed(void **state)
+{
+	static const struct undo_footer over_the_magic = { .where = ARENA_HEADER_AT, .len = 8, .kind = UNDO_ZERO };
+	static struct nest n;
+	const struct arena_header *h;
+	struct nest_status st;
+	struct stat is;
+	uint8_t *at;
+	int fd;
+
+	(void)state;
+	nest_open(&n, both);
+	nest_wait_ready(&n);
+	load_and_expect(&n, 1000);
+	assert_true(nest_status(&n, DOWN, &st));
+	fd = nest_held_fd(&n, DOWN, "arena");
+	assert_int_equal(fstat(fd, &is), 0);
+	at = mmap(NULL, (size_t)is.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_true(at != MAP_FAILED);
+	close(fd);
+	h = (const void *)(at + ARENA_HEADER_AT);
+	memcpy(at + h->end, &over_the_magic, sizeof over_the_magic);
+	atomic_fetch_add((_Atomic uint64_t *)(void *)at, sizeof over_the_magic);	/* as if killed in a step: it sleeps */
+	kill((pid_t)st.worker_pid, SIGKILL);
+	wait_generation(&n, 2);				/* a cold start */
+	assert_true(nest_status(&n, DOWN, &st));
+	assert_int_equal(st.strikes, 2);
+	load_and_expect(&n, 2000);
+	munmap(at, (size_t)is.st_size);
 	nest_close(&n);
 }
 
@@ -438,6 +474,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_ring_that_lies_is_refused_and_made_anew),
 		cmocka_unit_test(a_worker_that_goes_on_lying_is_given_up),
 		cmocka_unit_test(a_strike_without_a_record_leads_to_a_cold_start),
+		cmocka_unit_test(an_undo_log_that_leads_outside_is_not_followed),
 		cmocka_unit_test(an_absent_neighbour_is_given_up_after_ten_seconds),
 		cmocka_unit_test(a_loss_that_was_noted_is_told_by_the_next_life),
 		cmocka_unit_test(a_small_link_that_is_not_whole_is_made_anew),

@@ -47,7 +47,8 @@ enum sim_place {
 #define SIM_FAULTS(ROW) \
 	ROW(death) ROW(death_long) ROW(death_recovering) ROW(link_given_up) ROW(connection_lost) ROW(central_gone) ROW(central_stalls) \
 	ROW(kick_late) ROW(worker_stalls) ROW(packets_late) ROW(short_io) ROW(socket_full) ROW(completed_late) ROW(rings_tiny) \
-	ROW(limits_tiny) ROW(buffers_tiny) ROW(no_confirmation) ROW(command_flood)
+	ROW(limits_tiny) ROW(buffers_tiny) ROW(no_confirmation) ROW(command_flood) \
+	ROW(supervisor_dies) ROW(supervisor_dies_taken) ROW(supervisor_dies_pushed) ROW(supervisor_dies_unkicked) ROW(small_link_new)
 #define SIM_LIES(ROW) \
 	ROW(event_twice) ROW(event_cut) ROW(event_unknown) ROW(count_over_body) ROW(completed_unknown) ROW(completed_too_many) \
 	ROW(handle_unknown) ROW(handle_too_high) ROW(acl_unstarted) ROW(answer_unasked) ROW(answer_never) ROW(connected_twice) \
@@ -61,6 +62,10 @@ enum sim_fault {
 #undef ROW
 	FAULTS
 };
+
+/* Where a supervisor dies: anywhere else; with a record taken; with records given that are not shown yet; shown, but not kicked.
+ * In the order of their faults. */
+enum sim_sup_place { SUP_BETWEEN, SUP_TAKEN, SUP_PUSHED, SUP_UNKICKED, SUP_PLACES };
 
 #define SIM_INVARIANTS(ROW) \
 	ROW(order)	/* each PDU once, in order, with its own content */ \
@@ -94,7 +99,7 @@ static inline uint64_t max64(uint64_t a, uint64_t b) { return a > b ? a : b; }
 
 /* Hits, summed over all seeds and all processes that run them. */
 struct sim_totals {
-	uint64_t place[SIM_WORKERS][PLACES], kind[SIM_WORKERS][KINDS], fault[FAULTS];
+	uint64_t supervisor[SIM_WORKERS][SUP_PLACES], place[SIM_WORKERS][PLACES], kind[SIM_WORKERS][KINDS], fault[FAULTS];
 	uint64_t seeds, deaths, virtual_ns, events, packets, pdus, ended_by_fault, lives;
 	uint64_t checks[INVARIANTS];
 };
@@ -197,6 +202,7 @@ extern size_t sim_shared_octets;
 void sim_workers_open(void);
 void sim_worker_kill(struct sim_worker *k, uint64_t away_ns);	/* between two turns */
 void sim_worker_ended(struct sim_worker *k);			/* it died within one */
+void sim_worker_orphaned(struct sim_worker *k, uint64_t until_ns);	/* its supervisor died; the next one is there then */
 void sim_workers_run(void);					/* whoever is due */
 uint64_t sim_workers_next(void);
 void sim_bell(enum sim_who who, uint64_t after_ns);
@@ -205,6 +211,8 @@ void *sim_share(size_t n);					/* of the shared block, zero */
 /* A supervisor's ends of its small link. */
 struct ring *sim_small_out(enum sim_who who);
 struct ring *sim_small_in(enum sim_who who);
+/* The next life of a supervisor opens it where the ring's words say.  @anew: a new generation, with blank memory. */
+void sim_small_inherit(enum sim_who who, bool anew);
 void sim_link_lost_told(unsigned l);
 void sim_links_run(void);
 uint64_t sim_links_next(void);
@@ -263,6 +271,7 @@ bool sim_operator_idle(void);
 void sim_operator_tell_lost(enum sim_who who, unsigned link, uint32_t generation);
 void sim_operator_tell_there(bool there);		/* to hostd, of transportd's worker */
 bool sim_operator_ready(void);
+void sim_operator_arm(void);				/* some supervisor dies, now or soon */
 
 /* ---- sim_tap.c, sim_invariants.c ---- */
 void sim_tap_open(void);

@@ -51,6 +51,8 @@ static const struct { uint8_t kind; const char *name; unsigned who; } kinds[] = 
 #undef H
 #undef G
 
+static const char *const sup_places[SUP_PLACES] = { "(between)", "record taken", "records not shown", "not kicked" };
+
 static void head(const char *what)
 {
 	printf("%-24s", what);
@@ -76,6 +78,13 @@ void report_tables(const struct sim_totals *t)
 				printf("%12llu", (unsigned long long)t->kind[w][kinds[k].kind]);
 			else
 				printf("%12s", "-");
+		putchar('\n');
+	}
+	head("supervisors' deaths");
+	for (unsigned p = 0; p < SUP_PLACES; p++) {
+		printf("  %-22s", sup_places[p]);
+		for (unsigned w = 0; w < SIM_WORKERS; w++)
+			printf("%12llu", (unsigned long long)t->supervisor[w][p]);
 		putchar('\n');
 	}
 	printf("faults\n");
@@ -117,6 +126,9 @@ unsigned report_zeros(const struct sim_totals *t)
 		for (unsigned w = 0; w < SIM_WORKERS; w++)
 			if (kinds[k].who >> w & 1)
 				zeros += zero(kinds[k].name, who_names[w], t->kind[w][kinds[k].kind]);
+	for (unsigned p = 0; p < SUP_PLACES; p++)
+		for (unsigned w = 0; w < SIM_WORKERS; w++)
+			zeros += zero(sup_places[p], who_names[w], t->supervisor[w][p]);
 	for (unsigned f = 0; f < FAULTS; f++)
 		zeros += zero(fault_names[f], "", t->fault[f]);
 	for (unsigned i = 0; i < INVARIANTS; i++)

@@ -78,6 +78,18 @@ static void links_open(bool tiny)
 	}
 }
 
+void sim_small_inherit(enum sim_who who, bool anew)
+{
+	struct sim_link *s = &sim.small[who];
+
+	if (anew) {
+		sim_hit(FAULT_small_link_new);
+		link_make(s);
+	}
+	small_out[who] = ring_producer(s->region[0], s->region[1], s->size[0], s->region[0]->tail.pos);
+	small_in[who] = ring_consumer(s->region[0], s->region[1], s->size[1], s->region[0]->head.pos);
+}
+
 void sim_workers_open(void)
 {
 	bool tiny = sim_chance(300);
@@ -179,6 +191,16 @@ void sim_worker_kill(struct sim_worker *k, uint64_t away_ns)
 		sim_bell(k->who - 1, sim_spread(MS));
 	if (k->who < GATTD)
 		sim_bell(k->who + 1, sim_spread(MS));
+}
+
+void sim_worker_orphaned(struct sim_worker *k, uint64_t until_ns)
+{
+	uint64_t away_ns = until_ns - sim.now_ns + sim_spread(5 * MS);
+
+	if (k->alive)
+		sim_worker_kill(k, away_ns);
+	else
+		k->revive_ns = max64(k->revive_ns, sim.now_ns + away_ns);
 }
 
 static void run(struct sim_worker *k, void (*what)(struct sim_worker *k))

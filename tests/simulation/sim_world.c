@@ -161,7 +161,10 @@ static void deaths(void)
 		return;
 	sim.deaths_left--;
 	sim.next_death_ns = sim.now_ns + sim_spread(10 * MS);
-	sim_arm(&sim.worker[sim_below(SIM_WORKERS)]);
+	if (sim_chance(60))
+		sim_operator_arm();
+	else
+		sim_arm(&sim.worker[sim_below(SIM_WORKERS)]);
 }
 
 static uint64_t next_event(void)

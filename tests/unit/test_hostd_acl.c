@@ -150,6 +150,42 @@ static void test_fair_shares(void **state)
 	world_free(w);
 }
 
+/* Who waits for a turn may have lost its claim meanwhile: its share is looked at again when the turn comes.  It is back in the
+ * list with its own completion, or when another's end makes its share larger, and its frame leaves although a third stalls. */
+static void test_share_is_looked_at_again(void **state)
+{
+	struct world *w = world_up(3);			/* 4 buffers */
+	struct record a, b = connected(w, 0x40), c;
+	uint8_t pdu[100], out[200];
+	size_t len;
+
+	(void)state;
+	world_pdu(w, &b, L2CAP_CID_ATT, ramp(pdu, sizeof pdu));	/* alone: it has all of them, and stalls but for two */
+	a = connected(w, 0x41);
+	world_pdu(w, &a, L2CAP_CID_ATT, ramp(pdu, sizeof pdu));
+	world_completed(w, 0x40, 1);
+	assert_int_equal(w->packet[w->packets_seen - 1].handle, 0x41);	/* of two peers it may have one more: it waits */
+	c = connected(w, 0x42);
+	world_pdu(w, &c, L2CAP_CID_ATT, ramp(pdu, 20));
+	w->packets_seen = 0;
+	world_completed(w, 0x40, 1);			/* of three it may not */
+	assert_int_equal(w->packets_seen, 1);
+	assert_int_equal(w->packet[0].handle, 0x42);
+	world_completed(w, 0x41, 1);
+	assert_int_equal(w->packet[1].handle, 0x41);
+	world_disconnect(w, 0x42, 0x13);		/* one of two again, and there is a buffer */
+	assert_int_equal(w->packets_seen, 3);
+	assert_int_equal(w->packet[2].handle, 0x41);
+	world_completed(w, 0x41, 2);
+	w->packets_seen = 0;
+	world_pdu(w, &a, L2CAP_CID_ATT, ramp(pdu, 50));
+	for (unsigned i = 0; i < 3; i++)
+		world_completed(w, 0x41, 1);
+	assert_int_equal(frames_of(w, 0x41, out, &len), 1);
+	assert_int_equal(len, 50 + L2CAP_HEADER);
+	world_free(w);
+}
+
 static void test_turns_interleave(void **state)
 {
 	struct world *w = world_new(2);
@@ -378,6 +414,7 @@ int main(void)
 		cmocka_unit_test(test_never_more_than_the_buffers),
 		cmocka_unit_test(test_disconnection_returns_credits),
 		cmocka_unit_test(test_fair_shares),
+		cmocka_unit_test(test_share_is_looked_at_again),
 		cmocka_unit_test(test_turns_interleave),
 		cmocka_unit_test(test_closed_while_waiting),
 		cmocka_unit_test(test_pieces_in),
