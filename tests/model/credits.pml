@@ -17,8 +17,7 @@
  * asleep     when nothing moves any more, nobody sleeps who could do something
  * stall      then, too, everything of a connection that has not stalled is done, the rings are empty, and the windows have room
  *            again: the next command passes
- * starved    and connection 1 is done, although connection 0 returns nothing (unless that had all of the controller's buffers
- *            before 1 came: as long as it is alone it may)
+ * starved    and connection 1 is done, although connection 0 returns nothing, whichever came first
  *
  * Left out, and why that is sound.  Memory order and wait positions: ring.pml; here a worker says that it waits, looks again, and
  * sleeps, and who has published looks for sleepers behind that.  A step is one transition: what is killed before its commit
@@ -89,7 +88,6 @@ typedef conn {
 conn k[2];
 byte buffers = BUFFERS, live, spare_out = REST, spare_in = REST, kills, losses, generations;
 bool stalled, calm;		/* connection 0's peer takes nothing more; nothing more goes wrong */
-bool had_all;			/* connection 0 had all of the controller's buffers, as it may while it is alone, when 1 came */
 chan down = [RING] of { mtype, byte, byte, byte };	/* hostd to gattd: kind, connection, generation, credit */
 chan up = [RING] of { mtype, byte, byte, byte };
 mtype event;			/* the controller to hostd; 0: none */
@@ -207,8 +205,10 @@ inline window_renew(has, spare, back)
 /* ---- hostd ---- */
 #ifdef NO_SHARE
 #define may_have(c) true
-#else
+#elif defined(LAST_FOR_ANYBODY)
 #define may_have(c) (k[c].outstanding == 0 || k[c].outstanding < buffers || (k[c].outstanding + 1) * live <= BUFFERS)
+#else
+#define may_have(c) (k[c].outstanding == 0 || (buffers > 1 && (k[c].outstanding < buffers || (k[c].outstanding + 1) * live <= BUFFERS)))
 #endif
 #define may_queue(c) (k[c].open && k[c].tx > 0 && may_have(c))
 #ifdef CREDIT_TOO_LATE
@@ -245,7 +245,6 @@ inline on_event()
 		generations++;
 		k[c].open = true; k[c].gen = generations; k[c].window = BASE_IN;
 		live++;
-		had_all = had_all || (c == 1 && k[0].outstanding == BUFFERS);
 		to_gattd(connected, c, 0)
 	:: kind == lost ->		/* connection_end: what is queued is dropped, what the controller has is free */
 		k[c].open = false; k[c].ended = true; k[c].work = true; k[c].ready = false;
@@ -567,8 +566,8 @@ proctype rest()
 	timeout;
 	always(asleep, !H_CAN && !G_CAN);
 	always(answered, k[0].rx_requests == 0);
-	always(starved, !stalled || had_all || idle(1));
-	always(stall, (idle(1) || had_all) && (stalled || idle(0)) && empty(up) && empty(down) && event == 0);
+	always(starved, !stalled || idle(1));
+	always(stall, idle(1) && (stalled || idle(0)) && empty(up) && empty(down) && event == 0);
 	always(stall, k[1].window > KEEP && (stalled || k[0].window > KEEP))
 }
 

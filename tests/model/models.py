@@ -93,6 +93,7 @@ MODELS = {
             "ANSWER_IN_TAKE": ("stall", ""),
             "CREDIT_TOO_LATE": ("stall", ""),
             "OWED_TOO_LONG": ("stall", "-DCOMMANDS=3 -DNOTIFICATIONS=0"),
+            "LAST_FOR_ANYBODY": ("starved", "-DLATE=1 -DNOTIFICATIONS=3 -DCOMMANDS=0 -DREQUESTS=0 -DOTHERS=1"),
             "NO_SHARE": ("starved", "-DNOTIFICATIONS=2 -DCOMMANDS=0 -DREQUESTS=0 -DOTHERS=1"),
             "SHARE_NOT_LOOKED_AT_AGAIN": ("starved", "-DLATE=1 -DNOTIFICATIONS=3 -DCOMMANDS=0 -DREQUESTS=0 -DOTHERS=1"),
             "NOT_QUEUED_AGAIN": ("stall", ""),
