@@ -48,7 +48,9 @@ enum sim_place {
 	ROW(death) ROW(death_long) ROW(death_recovering) ROW(link_given_up) ROW(connection_lost) ROW(central_gone) ROW(central_stalls) \
 	ROW(kick_late) ROW(worker_stalls) ROW(packets_late) ROW(short_io) ROW(socket_full) ROW(completed_late) ROW(rings_tiny) \
 	ROW(limits_tiny) ROW(buffers_tiny) ROW(no_confirmation) ROW(command_flood) \
-	ROW(supervisor_dies) ROW(supervisor_dies_taken) ROW(supervisor_dies_pushed) ROW(supervisor_dies_unkicked) ROW(small_link_new)
+	ROW(supervisor_dies) ROW(supervisor_dies_taken) ROW(supervisor_dies_pushed) ROW(supervisor_dies_unkicked) ROW(small_link_new) \
+	ROW(neighbour_length) ROW(neighbour_index) ROW(neighbour_generation) ROW(neighbour_kind) ROW(neighbour_credit) \
+	ROW(neighbour_pdu) ROW(neighbour_ring) ROW(link_refused)
 #define SIM_LIES(ROW) \
 	ROW(event_twice) ROW(event_cut) ROW(event_unknown) ROW(count_over_body) ROW(completed_unknown) ROW(completed_too_many) \
 	ROW(handle_unknown) ROW(handle_too_high) ROW(acl_unstarted) ROW(answer_unasked) ROW(answer_never) ROW(connected_twice) \
@@ -66,6 +68,13 @@ enum sim_fault {
 /* Where a supervisor dies: anywhere else; with a record taken; with records given that are not shown yet; shown, but not kicked.
  * In the order of their faults. */
 enum sim_sup_place { SUP_BETWEEN, SUP_TAKEN, SUP_PUSHED, SUP_UNKICKED, SUP_PLACES };
+
+/* What hostd and gattd lie about; in the order of their faults. */
+enum sim_neighbour_lie {
+	NEIGHBOUR_LENGTH, NEIGHBOUR_INDEX, NEIGHBOUR_GENERATION, NEIGHBOUR_KIND, NEIGHBOUR_CREDIT, NEIGHBOUR_PDU, NEIGHBOUR_RING,
+	NEIGHBOUR_LIES
+};
+enum { RECORD_LIE = 8 };	/* a flag that nobody reads: that record is no honest one's */
 
 #define SIM_INVARIANTS(ROW) \
 	ROW(order)	/* each PDU once, in order, with its own content */ \
@@ -99,7 +108,7 @@ static inline uint64_t max64(uint64_t a, uint64_t b) { return a > b ? a : b; }
 
 /* Hits, summed over all seeds and all processes that run them. */
 struct sim_totals {
-	uint64_t supervisor[SIM_WORKERS][SUP_PLACES], place[SIM_WORKERS][PLACES], kind[SIM_WORKERS][KINDS], fault[FAULTS];
+	uint64_t supervisor[SIM_WORKERS][SUP_PLACES], neighbour[SIM_WORKERS][NEIGHBOUR_LIES], place[SIM_WORKERS][PLACES], kind[SIM_WORKERS][KINDS], fault[FAULTS];
 	uint64_t seeds, deaths, virtual_ns, events, packets, pdus, ended_by_fault, lives;
 	uint64_t checks[INVARIANTS];
 };
@@ -113,6 +122,7 @@ struct sim_link {		/* between two workers, or between a worker and its superviso
 	uint64_t absent_ns;			/* one side is away since; 0: both are there */
 	struct { uint64_t head, since_ns; } wait[2];	/* of what a side produces: what is not taken, and since when */
 	bool lost;				/* given up: a new generation comes with both sides */
+	bool lied, refused;			/* its ring's words are none; and one side has said so */
 };
 
 struct sim_watch { int fd; uint32_t events; loop_fn *fn; void *ctx; bool pending, used; };
@@ -125,6 +135,8 @@ struct sim_worker {
 	uint8_t *arena;
 	struct arena_plan plan;
 	bool alive, starting;
+	enum sim_neighbour_lie lies;		/* what it says when it can; NEIGHBOUR_LIES: it is honest */
+	bool owned;				/* it does nothing more */
 	uint64_t due_ns, bell_ns, revive_ns;
 	struct sim_watch watch[8];
 	uint8_t *heap;				/* private memory */
@@ -156,11 +168,13 @@ struct sim {
 	/* Knobs of this seed. */
 	uint64_t kick_most_ns, packet_most_ns;
 	unsigned late_kick_permille, stall_permille, short_permille;
-	unsigned deaths_left, lies_left, radio_faults_left;
+	unsigned deaths_left, lies_left, radio_faults_left, neighbour_lies_left;
+	uint64_t next_neighbour_ns;
 	uint64_t next_death_ns, next_lie_ns, next_radio_ns, storm_end_ns;
 	bool long_absence;
 	/* What explains the end of a connection: the last time that such a thing happened. */
 	uint64_t excuse_all_ns;
+	bool neighbour_void;			/* hostd and gattd lied to each other about a window */
 	bool credits_void;			/* the controller said that more was completed than was sent */
 	uint64_t moved_ns;			/* when a story last went on */
 	enum sim_invariant broken;
@@ -221,6 +235,12 @@ uint64_t sim_links_next(void);
 void sim_shell_start(struct sim_worker *k);
 void sim_shell_turn(struct sim_worker *k);
 
+/* ---- sim_neighbour.c ---- */
+void sim_neighbour_open(void);
+void sim_neighbour_arm(void);
+void sim_neighbour_speak(struct sim_worker *k);		/* its turn: it may lie */
+bool sim_neighbour_lied(uint16_t index, uint16_t generation);	/* of that connection's window */
+
 /* ---- sim_os.c ---- */
 enum { FD_SOCKET = 200, FD_PIPE_R = 201, FD_PIPE_W = 202, FD_BELLS = 300 };
 void sim_os_open(uint8_t *socket_in, uint8_t *socket_out, uint8_t *pipe);
@@ -253,6 +273,7 @@ void sim_lies_run(void);
 bool sim_lies_idle(void);
 void sim_line_put(const uint8_t *packet, uint32_t n);	/* behind what waits already */
 void sim_void_peer(const uint8_t address[6]);		/* sim_central.c: no judgement of that connection from now on */
+bool sim_peer_open(const uint8_t address[6]);		/* ... it knows of its connection */
 
 /* ---- sim_central.c ---- */
 void sim_centrals_open(void);

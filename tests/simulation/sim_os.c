@@ -379,8 +379,11 @@ int control_flush(struct control_link *l) { (void)l; return 0; }
 int control_send(struct control_link *l, const Frame *f, const int *fds, unsigned count)
 {
 	(void)l;
-	(void)f;
 	(void)fds;
 	(void)count;
-	sim_fail(INVARIANT_arena, "%s calls a ring corrupt", sim_who_name(sim.running->who));
+	if (f->body_case != TREFOIL__CONTROL__V1__FRAME__BODY_DETACH || f->detach->link == (sim.running->who == GATTD ? LINK_DOWN : LINK_UP) || !sim.link[1].lied)
+		sim_fail(INVARIANT_arena, "%s calls a ring corrupt", sim_who_name(sim.running->who));
+	sim_tell("%s lets go of the link: its ring lies", sim_who_name(sim.running->who));
+	sim.link[1].refused = true;
+	return 0;
 }

@@ -87,6 +87,13 @@ void report_tables(const struct sim_totals *t)
 			printf("%12llu", (unsigned long long)t->supervisor[w][p]);
 		putchar('\n');
 	}
+	head("lies to a neighbour");
+	for (unsigned n = 0; n < NEIGHBOUR_LIES; n++) {
+		printf("  %-22s%12s", fault_names[FAULT_neighbour_length + n], "-");
+		for (unsigned w = HOSTD; w <= GATTD; w++)
+			printf("%12llu", (unsigned long long)t->neighbour[w][n]);
+		putchar('\n');
+	}
 	printf("faults\n");
 	for (unsigned f = 0; f < FAULTS; f++)
 		printf("  %-22s%12llu%s", fault_names[f], (unsigned long long)t->fault[f], f % 2 && f + 1 < FAULTS ? "\n" : "");
@@ -129,6 +136,9 @@ unsigned report_zeros(const struct sim_totals *t)
 	for (unsigned p = 0; p < SUP_PLACES; p++)
 		for (unsigned w = 0; w < SIM_WORKERS; w++)
 			zeros += zero(sup_places[p], who_names[w], t->supervisor[w][p]);
+	for (unsigned n = 0; n < NEIGHBOUR_LIES; n++)
+		for (unsigned w = HOSTD; w <= GATTD; w++)
+			zeros += zero(fault_names[FAULT_neighbour_length + n], who_names[w], t->neighbour[w][n]);
 	for (unsigned f = 0; f < FAULTS; f++)
 		zeros += zero(fault_names[f], "", t->fault[f]);
 	for (unsigned i = 0; i < INVARIANTS; i++)
