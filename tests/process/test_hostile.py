@@ -73,8 +73,8 @@ class Central:
 class Trial:
     """One evil, and everything that has to hold after it."""
 
-    def __init__(self, p, evil, expected, seed):
-        self.p, self.evil, self.expected, self.seed = p, evil, expected, seed
+    def __init__(self, p, evil, expected, seed, ms=MS):
+        self.p, self.evil, self.expected, self.seed, self.ms = p, evil, expected, seed, ms
         self.others = [n for n in NAMES if n != p.role]
 
     def run(self):
@@ -83,7 +83,7 @@ class Trial:
         self.at = p.log_path.stat().st_size
         central = Central(p)
         try:
-            self.owned = p.own(self.evil, self.seed, MS)
+            self.owned = p.own(self.evil, self.seed, self.ms)
             self.wait_for_the_end()
             self.judge(central)
         except AssertionError as e:
@@ -94,7 +94,8 @@ class Trial:
     def wait_for_the_end(self):
         """Until the evil is over, and honest workers are at work again.  The log tells: a status would wait for the owned one."""
         p = self.p
-        wait_until(lambda: f"owned: done {self.evil} seed={self.seed}" in p.since(self.at) or self.gone(), 10)
+        wait_until(lambda: f"owned: done {self.evil} seed={self.seed}" in p.since(self.at) or self.gone() or
+                   (self.expected == REFUSED and self.refused()), 10 + self.ms / 1000)
         if self.expected == REFUSED:
             wait_until(self.refused, 10)
         if not self.gone() and not self.refused() and self.expected != LIED:
@@ -177,6 +178,19 @@ def test_memory(role):
     for n in rounds(1):
         with Owned(role, ROOMY) as p:
             trials(p, MEMORY, n)
+
+
+@pytest.mark.parametrize("role", ["gattd"] if KILLS <= 20 else NAMES)
+def test_one_that_takes_nothing(role):
+    """It works on and hands credits back, but frees no room: whoever waits for room gives it up after 10 s (15 s where it is at
+    an end of the pipeline itself), so that nobody else waits for ever."""
+    with Owned(role, ROOMY) as p:
+        trial = Trial(p, "head_still", REFUSED, 0, ms=30000)
+        trial.run()
+        assert "it takes nothing" in p.since(trial.at)
+        central = Central(p)
+        time.sleep(0.1)
+        assert central.report()["good"], p.text()[-4000:]
 
 
 @pytest.mark.parametrize("role", NAMES)
