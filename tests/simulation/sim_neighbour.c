@@ -14,7 +14,7 @@
 #include "wire/l2cap_names.h"
 #include "wire/wire.h"
 
-enum { PDU = 400, FLOOD = 60, READS = 60, LIED_MOST = 64 };	/* so many are more than any window */
+enum { PDU = 400, FLOOD = 60, LIED_MOST = 64 };	/* so many are more than any window */
 
 static struct { uint16_t index, generation; } lied[LIED_MOST];
 static unsigned lied_count;
@@ -102,7 +102,7 @@ static void lie(struct sim_worker *k, enum sim_neighbour_lie what, const struct 
 	case NEIGHBOUR_CREDIT: memset(body, 0xFF, 4); break;
 	default:
 		r.kind = RECORD_L2CAP_PDU;
-		r.len = flood[k->who].left < FLOOD ? 2 + PDU : 5;
+		r.len = 2 + PDU;
 	}
 	give(&k->w->step, l, r, body);
 	worker_commit(k->w);
@@ -144,7 +144,7 @@ void sim_neighbour_speak(struct sim_worker *k)
 		lie_ring(k);
 	} else if (what == NEIGHBOUR_PDU) {
 		flood[k->who].to = c;
-		flood[k->who].left = k->who == HOSTD ? READS + FLOOD : FLOOD;	/* behind reads without an answer all of them wait */
+		flood[k->who].left = FLOOD;
 		go_on(k);
 	} else {
 		lie(k, what, &c);
