@@ -1,8 +1,8 @@
 /* tests/simulation/sim_neighbour.c - hostd and gattd lie to each other: one of them is owned, for a moment.
  *
  * It gives records that it has no business to give, in a step of its own, by the functions that an honest one uses; or it writes
- * into its own region what no ring holds, and does nothing more until it is ended.  RECORD_LIE, a flag that nobody reads, keeps its
- * records apart for the invariants.
+ * into its own region what no ring holds, and does nothing more until it is ended.  RECORD_LIE, a flag that nobody reads, keeps
+ * its records apart for the invariants.
  *
  *   length, index, generation, kind   a record that the other side counts and drops: nothing is excused for it
  *   credit, pdu                       more credit than there is, PDUs beyond the window: that connection is judged no more, and
@@ -18,7 +18,7 @@ enum { PDU = 400, FLOOD = 60, LIED_MOST = 64 };	/* so many are more than any win
 
 static struct { uint16_t index, generation; } lied[LIED_MOST];
 static unsigned lied_count;
-static struct { struct view_connection to; unsigned left; } flood[SIM_WORKERS];	/* PDUs that are still to come, as there is room */
+static struct { struct view_connection to; unsigned left; } flood[SIM_WORKERS];	/* PDUs to come, as there is room */
 
 void sim_neighbour_open(void)
 {
