@@ -9,6 +9,7 @@
  *   hostd worker          the real core, step, arena; runtime/worker.c as it is                 sim_shell.c  sim_worker.c
  *      ║
  *   gattd worker          the same                                                             sim_operator.c: the supervisors
+ *                                                              sim_neighbour.c: hostd and gattd lie to each other
  *
  * Everything that the product shares between processes lies in one block of ordinary memory.  The product's sources are compiled
  * with -fsanitize=thread, but linked with hooks of our own instead of that sanitizer's library: each store is seen before it is
@@ -108,7 +109,8 @@ static inline uint64_t max64(uint64_t a, uint64_t b) { return a > b ? a : b; }
 
 /* Hits, summed over all seeds and all processes that run them. */
 struct sim_totals {
-	uint64_t supervisor[SIM_WORKERS][SUP_PLACES], neighbour[SIM_WORKERS][NEIGHBOUR_LIES], place[SIM_WORKERS][PLACES], kind[SIM_WORKERS][KINDS], fault[FAULTS];
+	uint64_t supervisor[SIM_WORKERS][SUP_PLACES], neighbour[SIM_WORKERS][NEIGHBOUR_LIES];
+	uint64_t place[SIM_WORKERS][PLACES], kind[SIM_WORKERS][KINDS], fault[FAULTS];
 	uint64_t seeds, deaths, virtual_ns, events, packets, pdus, ended_by_fault, lives;
 	uint64_t checks[INVARIANTS];
 };

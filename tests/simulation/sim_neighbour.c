@@ -1,24 +1,30 @@
 /* tests/simulation/sim_neighbour.c - hostd and gattd lie to each other: one of them is owned, for a moment.
  *
  * It gives records that it has no business to give, in a step of its own, by the functions that an honest one uses; or it writes
- * into its own region what no ring holds, and does nothing more until it is ended.  RECORD_LIE, a flag that nobody reads, keeps its
- * records apart for the invariants.
+ * into its own region what no ring holds, and does nothing more until it is ended.  RECORD_LIE, a flag that nobody reads, keeps
+ * its records apart for the invariants.
  *
  *   length, index, generation, kind   a record that the other side counts and drops: nothing is excused for it
  *   credit, pdu                       more credit than there is, PDUs beyond the window: that connection is judged no more, and
  *                                     may end; the others go on
  *   ring                              a tail or a header that lies: the honest side lets go of the link and says so, both
  *                                     workers are replaced, and a new generation begins; all connections may end */
-#include "tests/simulation/sim.h"
+#include "tests/simulation/sim_story.h"
 #include "tests/simulation/sim_view.h"
 #include "wire/l2cap_names.h"
+#include "wire/wire.h"
 
-enum { PDU = 400, LIED_MOST = 64 };
+enum { PDU = 400, FLOOD = 60, LIED_MOST = 64 };	/* so many are more than any window */
 
 static struct { uint16_t index, generation; } lied[LIED_MOST];
 static unsigned lied_count;
+static struct { struct view_connection to; unsigned left; } flood[SIM_WORKERS];	/* PDUs to come, as there is room */
 
-void sim_neighbour_open(void) { lied_count = 0; }
+void sim_neighbour_open(void)
+{
+	lied_count = 0;
+	memset(flood, 0, sizeof flood);
+}
 
 bool sim_neighbour_lied(uint16_t index, uint16_t generation)
 {
@@ -83,7 +89,7 @@ static void lie(struct sim_worker *k, enum sim_neighbour_lie what, const struct 
 {
 	unsigned l = k->who == GATTD ? LINK_UP : LINK_DOWN;
 	struct record r = { .index = c->index, .generation = c->generation, .kind = RECORD_CREDIT, .len = 4 };
-	uint8_t body[2 + PDU] = { L2CAP_CID_ATT, 0, k->who == GATTD ? 0x1B : 0x3E };
+	uint8_t body[2 + PDU] = { L2CAP_CID_ATT, 0, k->who == GATTD ? ATT_HANDLE_VALUE_NOTIFICATION : ATT_READ_REQUEST, STORY_TOLD };
 
 	switch (what) {
 	case NEIGHBOUR_LENGTH:
@@ -98,10 +104,21 @@ static void lie(struct sim_worker *k, enum sim_neighbour_lie what, const struct 
 		r.kind = RECORD_L2CAP_PDU;
 		r.len = 2 + PDU;
 	}
-	if (what == NEIGHBOUR_CREDIT || what == NEIGHBOUR_PDU)
-		void_connection(c);
 	give(&k->w->step, l, r, body);
 	worker_commit(k->w);
+}
+
+static void go_on(struct sim_worker *k)
+{
+	if (sim.link[1].lost || sim.link[1].lied)
+		flood[k->who].left = 0;
+	worker_now(k->w);
+	while (flood[k->who].left && step_may_act(&k->w->step)) {
+		flood[k->who].left--;
+		lie(k, NEIGHBOUR_PDU, &flood[k->who].to);
+	}
+	if (flood[k->who].left)
+		k->due_ns = sim.now_ns + MS;
 }
 
 /* In its turn, or not: where it has no room, or there is nobody to lie of, it lies later. */
@@ -110,6 +127,7 @@ void sim_neighbour_speak(struct sim_worker *k)
 	enum sim_neighbour_lie what = k->lies;
 	struct view_connection c;
 
+	go_on(k);
 	if (what == NEIGHBOUR_LIES || !sim_all_alive() || sim.link[1].lost || sim.link[1].lied || !some_connection(&c))
 		return;
 	worker_now(k->w);
@@ -119,9 +137,15 @@ void sim_neighbour_speak(struct sim_worker *k)
 	sim_hit((enum sim_fault)(FAULT_neighbour_length + what));
 	sim.totals->neighbour[k->who][what]++;
 	sim_tell("%s lies to its neighbour: %s", sim_who_name(k->who), sim_fault_name(FAULT_neighbour_length + what));
+	if (what == NEIGHBOUR_CREDIT || what == NEIGHBOUR_PDU)
+		void_connection(&c);
 	if (what == NEIGHBOUR_RING) {
 		k->owned = true;
 		lie_ring(k);
+	} else if (what == NEIGHBOUR_PDU) {
+		flood[k->who].to = c;
+		flood[k->who].left = FLOOD;
+		go_on(k);
 	} else {
 		lie(k, what, &c);
 	}

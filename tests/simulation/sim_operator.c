@@ -5,8 +5,8 @@
  *
  * A supervisor may die, and its worker with it.  What it had queued is gone; its links are inherited, and its small link goes on
  * where the ring's own words say, or begins anew where the former life was making one.  As runtime/supervisor_boot.c does, the
- * next life says the configuration again, and which neighbours are lost or there; and whoever waits for an answer asks again, with
- * the same id.  An answer may come once for each time it was asked for, and again from a ring whose head was not shown: the
+ * next life says the configuration again, and which neighbours are lost or there; and whoever waits for an answer asks again,
+ * with the same id.  An answer may come once for each time it was asked for, and again from a ring whose head was not shown: the
  * first is the one that counts. */
 #include <errno.h>
 #include "gattd/core/gatt.h"

@@ -381,7 +381,8 @@ int control_send(struct control_link *l, const Frame *f, const int *fds, unsigne
 	(void)l;
 	(void)fds;
 	(void)count;
-	if (f->body_case != TREFOIL__CONTROL__V1__FRAME__BODY_DETACH || f->detach->link == (sim.running->who == GATTD ? LINK_DOWN : LINK_UP) || !sim.link[1].lied)
+	if (f->body_case != TREFOIL__CONTROL__V1__FRAME__BODY_DETACH || !sim.link[1].lied ||
+	    f->detach->link != (sim.running->who == GATTD ? LINK_UP : LINK_DOWN))
 		sim_fail(INVARIANT_arena, "%s calls a ring corrupt", sim_who_name(sim.running->who));
 	sim_tell("%s lets go of the link: its ring lies", sim_who_name(sim.running->who));
 	sim.link[1].refused = true;

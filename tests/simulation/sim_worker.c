@@ -100,7 +100,8 @@ void sim_workers_open(void)
 	for (unsigned i = 0; i < SIM_WORKERS; i++) {
 		struct sim_worker *k = &sim.worker[i];
 
-		*k = (struct sim_worker){ .who = (enum sim_who)i, .lies = NEIGHBOUR_LIES, .program = &programs[i], .heap = heaps[i], .target = PLACE_NONE,
+		*k = (struct sim_worker){ .who = (enum sim_who)i, .lies = NEIGHBOUR_LIES, .program = &programs[i],
+			.heap = heaps[i], .target = PLACE_NONE,
 			.bell_ns = NEVER, .due_ns = NEVER, .revive_ns = 1 + sim_below(MS) };
 		k->plan = (struct arena_plan){ .pools = programs[i].core->pools, .version = programs[i].core->version,
 			.limits = { .of = { [LIMIT_CONNECTIONS] = sim.connections, [LIMIT_ATTRIBUTES] = 40 } } };
