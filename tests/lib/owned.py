@@ -48,8 +48,9 @@ class Owned(Pipeline):
         plan.with_suffix(".new").write_text(f"{evil} {seed} {ms}\n")
         plan.with_suffix(".new").rename(plan)
         self.run("restart", self.role)
-        wait_until(lambda: f"owned: begins {evil} seed={seed} " in self.since(at), 10)
-        return int(re.search(rf"owned: begins {evil} seed={seed} pid=(\d+)", self.since(at))[1])
+        begun = re.compile(rf"owned: begins {evil} seed={seed} pid=(\d+) ")     # whole: a line may be there in part
+        wait_until(lambda: begun.search(self.since(at)), 10)
+        return int(begun.search(self.since(at))[1])
 
     def since(self, at):
         with open(self.log_path, "rb") as f:

@@ -17,6 +17,7 @@
  * asleep     when nothing moves any more, nobody sleeps who could do something
  * stall      then, too, everything of a connection that has not stalled is done, the rings are empty, and the windows have room
  *            again: the next command passes
+ * last       the last free buffer goes to a connection that has none, in every state
  * starved    and connection 1 is done, although connection 0 returns nothing, whichever came first
  *
  * Left out, and why that is sound.  Memory order and wait positions: ring.pml; here a worker says that it waits, looks again, and
@@ -69,10 +70,15 @@
 #endif
 #define BASE_IN 3
 #define BASE_OUT 3
+#ifndef BUFFERS
 #define BUFFERS 2		/* the controller's */
+#endif
+#ifndef LAST
+#define LAST 0			/* 1: that property is looked at, which would hide what starves */
+#endif
 #define always(name, what) assert((what) || !name)
 
-hidden byte overflow = 1, memory = 1, conserved = 1, lawful = 1, answered = 1, asleep = 1, stall = 1, starved = 1;
+hidden byte overflow = 1, memory = 1, conserved = 1, lawful = 1, answered = 1, asleep = 1, stall = 1, starved = 1, last = LAST;
 
 mtype = { request, command, answer, notification, credit, connected, disconnected, opened, lost, completed };
 typedef conn {
@@ -227,6 +233,7 @@ inline queue_if_may(c)
 }
 inline sent(c)
 {
+	always(last, buffers > 1 || k[c].outstanding == 0);
 	buffers--;
 	k[c].outstanding++;
 	k[c].in_controller++;
