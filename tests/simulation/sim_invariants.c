@@ -116,6 +116,14 @@ void sim_invariants_event(void)
 }
 
 /* ---- progress ---- */
+/* The reader of what `side` of link `l` says would take it, and nobody wakes it: no bell on its way or still to be rung, nor itself. */
+static bool asleep_for_good(unsigned l, unsigned side)
+{
+	const struct sim_worker *writer = &sim.worker[l + side], *reader = &sim.worker[side ? l : l + 1];
+
+	return !writer->kicks && reader->bell_ns == NEVER && reader->due_ns > sim.now_ns + MS && sim_shell_awaits(reader, side ? LINK_DOWN : LINK_UP);
+}
+
 /* While everybody is there each ring is read, whoever stalls: what lies in one does not lie there for long. */
 void sim_invariants_waits(uint64_t next_ns)
 {
@@ -129,6 +137,8 @@ void sim_invariants_waits(uint64_t next_ns)
 			else if (*since_ns == NEVER || head != k->wait[side].head)
 				*since_ns = sim.now_ns;
 			k->wait[side].head = head;
+			if (*since_ns != NEVER && asleep_for_good(l, side))
+				sim_fail(INVARIANT_progress, "what side %u of link %u has to say is there, and its reader sleeps", side, l);
 			if (*since_ns != NEVER && next_ns - *since_ns > RING_WAIT_S * SECOND)
 				sim_fail(INVARIANT_progress, "what side %u of link %u has to say is not taken for %u s", side, l, RING_WAIT_S);
 		}
