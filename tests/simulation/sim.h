@@ -236,6 +236,7 @@ uint64_t sim_links_next(void);
 /* ---- sim_shell.c: instrumented; includes runtime/worker.c ---- */
 void sim_shell_start(struct sim_worker *k);
 void sim_shell_turn(struct sim_worker *k);
+bool sim_shell_awaits(const struct sim_worker *k, unsigned l);	/* would it take a record of link l, if it looked? */
 
 /* ---- sim_neighbour.c ---- */
 void sim_neighbour_open(void);
@@ -312,3 +313,5 @@ bool sim_peer_bearer(const uint8_t peer[6], uint16_t *ret_mtu, uint8_t *ret_cccd
 int sim_plant_find(const char *name);			/* 0: no such */
 const char *sim_plant_name(int plant, enum sim_invariant *ret_caught_by);
 bool sim_plant_kick_lost(void);
+bool sim_plant_attach_unkicked(void);
+bool sim_plant_needs_deaths(void);

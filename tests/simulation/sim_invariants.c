@@ -72,10 +72,10 @@ static void judge_windows(const struct view_connection *c)
 	if (in != b.window_in)
 		sim_fail(INVARIANT_credits, "connection %u: window in is %u, adds up to %u: %u free, %u under way, %u held, %u under way back",
 		    c->index, b.window_in, in, c->window, down.pdus, b.used_in, up.credit);
-	out = b.room_out + up.pdus + c->owed + down.credit;
-	if (out > c->window_out || (c->tx_empty && out != c->window_out))
-		sim_fail(INVARIANT_credits, "connection %u: window out is %u, adds up to %u: %u free, %u under way, %u owed, %u under way back",
-		    c->index, c->window_out, out, b.room_out, up.pdus, c->owed, down.credit);
+	out = b.room_out + up.pdus + c->owed + down.credit + c->waits;
+	if (out != c->window_out)
+		sim_fail(INVARIANT_credits, "connection %u: window out is %u, adds up to %u: %u free, %u under way, %u owed, %u under way back, "
+		    "%u wait", c->index, c->window_out, out, b.room_out, up.pdus, c->owed, down.credit, c->waits);
 }
 
 static void judge_chunks(const char *who, struct view_chunks v)
@@ -122,6 +122,14 @@ void sim_invariants_event(void)
 }
 
 /* ---- progress ---- */
+/* The reader of what `side` of link `l` says would take it, and nobody wakes it: no bell on its way or still to be rung, nor itself. */
+static bool asleep_for_good(unsigned l, unsigned side)
+{
+	const struct sim_worker *writer = &sim.worker[l + side], *reader = &sim.worker[side ? l : l + 1];
+
+	return !writer->kicks && reader->bell_ns == NEVER && reader->due_ns > sim.now_ns + MS && sim_shell_awaits(reader, side ? LINK_DOWN : LINK_UP);
+}
+
 /* While everybody is there each ring is read, whoever stalls: what lies in one does not lie there for long. */
 void sim_invariants_waits(uint64_t next_ns)
 {
@@ -135,6 +143,8 @@ void sim_invariants_waits(uint64_t next_ns)
 			else if (*since_ns == NEVER || head != k->wait[side].head)
 				*since_ns = sim.now_ns;
 			k->wait[side].head = head;
+			if (*since_ns != NEVER && asleep_for_good(l, side))
+				sim_fail(INVARIANT_progress, "what side %u of link %u has to say is there, and its reader sleeps", side, l);
 			if (*since_ns != NEVER && next_ns - *since_ns > RING_WAIT_S * SECOND)
 				sim_fail(INVARIANT_progress, "what side %u of link %u has to say is not taken for %u s", side, l, RING_WAIT_S);
 		}

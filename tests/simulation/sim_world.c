@@ -107,7 +107,8 @@ static void choose(void)
 	if (sim.plant) {		/* a planted mistake has to show by itself */
 		sim.connections = 8;
 		sim.shadow = true;
-		sim.deaths_left = sim.lies_left = sim.radio_faults_left = sim.neighbour_lies_left = 0;
+		sim.deaths_left = sim_plant_needs_deaths() ? sim.deaths_left : 0;
+		sim.lies_left = sim.radio_faults_left = sim.neighbour_lies_left = 0;
 		sim.long_absence = false;
 	}
 }

@@ -138,6 +138,40 @@ static void octet_by_octet_with_a_restart_after_each(void **state)
 	}
 }
 
+/* A controller passes descriptors along with its octets, anywhere: the kernel gives what is in front of them and what is behind them
+ * apart, and rings once for both.  All of it is read at that one ring, and no descriptor stays. */
+static void descriptors_between_octets_hold_nothing_up(void **state)
+{
+	struct rig *g = *state;
+	const uint8_t s[] = { 2, 0x40, 0x20, 2, 0, 7, 8, 4, 0x0E, 4, 1, 3, 12, 0 };
+	int before = dup(0);
+
+	settle(g);
+	expect_state(g, TRANSPORT_UP);
+	for (size_t at = 0; at < sizeof s; at++) {
+		struct iovec io = { (void *)(uintptr_t)(s + at), 1 };
+		union { struct cmsghdr h; uint8_t room[CMSG_SPACE(3 * sizeof(int))]; } c = { .h = { CMSG_LEN(3 * sizeof(int)), SOL_SOCKET,
+			SCM_RIGHTS } };
+		struct msghdr m = { .msg_iov = &io, .msg_iovlen = 1, .msg_control = &c, .msg_controllen = sizeof c };
+
+		memset(CMSG_DATA(&c.h), 0, 3 * sizeof(int));		/* standard input, three times */
+		if (at)
+			say(g, s, at);
+		assert_int_equal(sendmsg(g->w.far, &m, MSG_NOSIGNAL), 1);
+		if (at + 1 < sizeof s)
+			say(g, s + at + 1, sizeof s - at - 1);
+		g->k.stream.readable = true;				/* the one ring */
+		for (unsigned i = 0; i < 8; i++)
+			assert_true(stream_in(&g->k.stream) >= 0);
+		expect(g, RECORD_HCI_ACL, BODY(data));
+		expect(g, RECORD_HCI_EVENT, BODY(complete));
+		assert_false(next(g));
+	}
+	close(before);
+	assert_int_equal(dup(0), before);		/* the lowest that is free is the one that was */
+	close(before);
+}
+
 static void records_become_packets_in_order(void **state)
 {
 	struct rig *g = *state;
@@ -477,6 +511,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		BOTH(packets_of_all_kinds_become_records_in_order),
 		BOTH(octet_by_octet_with_a_restart_after_each),
+		UNIX(descriptors_between_octets_hold_nothing_up),
 		BOTH(records_become_packets_in_order),
 		UNIX(records_that_are_no_packets_are_dropped),
 		BOTH(a_bad_type_octet_ends_the_line_and_says_where),

@@ -1,35 +1,12 @@
-/* tests/unit/test_worker_rest.c - a worker does not rest while a record could be taken, timers fire in time, and
- * nobody waits for ever for a neighbour that takes nothing: its own turn(), over links in ordinary memory.
- *
- * The loop is a stand-in that notes whether it was asked to sleep. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdlib.h>
-#include <sys/socket.h>
-#include <cmocka.h>
+/* tests/unit/test_worker_rest.c - a worker does not rest while a record could be taken, timers fire in time, and nobody waits for
+ * ever for a neighbour that takes nothing: its own turn(), over links in ordinary memory.
+ * tests/unit/worker_rig.h has the worker. */
 #include "base/types.h"
-#include "runtime/worker.c"
+#include "tests/unit/worker_rig.h"
 
-enum { BIG = 4096, RING = 64 * 1024, RECORDS = 20, TURNS = 100 };
+enum { BIG = 4096, RECORDS = 20 };
 
-static bool asleep;
 static unsigned got[STEP_LINKS];
-
-int worker_open(struct worker *w, const struct program *p) { (void)w, (void)p; return -ENOSYS; }
-static uint64_t now = 1000, woken_at;
-
-uint64_t loop_now(void) { return now; }
-int loop_run_once(struct loop *l, uint64_t deadline_ns)
-{
-	(void)l;
-	asleep = deadline_ns > now;
-	woken_at = deadline_ns;
-	return 0;
-}
-int loop_kick(struct loop *l, int fd) { (void)l, (void)fd; return 0; }
-void loop_unwatch(struct loop *l, int id) { (void)l, (void)id; }
-void watchdog_rest(void) { }
 
 /* A record from DOWN gives BIG octets to UP; one from UP gives nothing. */
 static void on_record(struct step *s, unsigned link, const struct record *r, struct bytes payload)
@@ -63,68 +40,10 @@ static const struct core core = {
 };
 static const struct program relay = { .name = "relay", .core = &core };
 
-struct rig { struct worker w; int supervisor[2]; struct ring out[STEP_LINKS], in[STEP_LINKS]; void *memory[2 * STEP_LINKS + 1]; };
-
-static void *blank(size_t n)
+static void relay_open(struct rig *g)
 {
-	void *at = aligned_alloc(4096, (n + 4095) & ~(size_t)4095);
-
-	assert_non_null(at);
-	return memset(at, 0, n);
-}
-
-static void rig_open(struct rig *g)
-{
-	struct arena_plan plan = { .pools = pools, .version = 1 };
-	struct worker *w = &g->w;
-
 	memset(got, 0, sizeof got);
-	w->p = &relay;
-	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, g->supervisor), 0);
-	w->control = (struct control_link){ .fd = g->supervisor[0] };
-	w->stats = blank(stats_size());
-	g->memory[2 * STEP_LINKS] = blank(arena_size(&plan));
-	assert_int_equal(arena_open(&w->arena, &plan, g->memory[2 * STEP_LINKS], false), ARENA_E_BLANK);
-	arena_format(&w->arena, &plan, step_format);
-	step_open(&w->step, &w->arena, &core);
-	step_recover(&w->step);
-	for (unsigned l = 0; l < STEP_LINKS; l++) {
-		struct ring_region *mine = g->memory[2 * l] = blank(ring_region_size(RING));
-		struct ring_region *theirs = g->memory[2 * l + 1] = blank(ring_region_size(RING));
-
-		w->link[l] = (struct worker_link){ .generation = 1, .size_out = RING, .size_in = RING, .watch = -1, .bell = -1, .peer_bell = -1 };
-		w->link[l].mine.at = mine;
-		w->link[l].theirs.at = theirs;
-		g->out[l] = ring_producer(theirs, mine, RING, 0);
-		g->in[l] = ring_consumer(theirs, mine, RING, 0);
-	}
-	assert_int_equal(worker_attach(w), 0);
-}
-
-static void rig_close(struct rig *g)
-{
-	for (unsigned i = 0; i <= 2 * STEP_LINKS; i++)
-		free(g->memory[i]);
-	control_close(&g->w.control);
-	close(g->supervisor[1]);
-	arena_close(&g->w.arena);
-	free(g->w.stats);
-	free(g->w.buf);
-}
-
-static void put(struct rig *g, unsigned l)
-{
-	memset(ring_reserve(&g->out[l], 16), 1, 16);
-	ring_push(&g->out[l], (struct record){ .len = 16, .kind = RECORD_HCI_ACL });
-	ring_publish(&g->out[l]);
-}
-
-static void run_to_rest(struct rig *g)
-{
-	asleep = false;
-	for (unsigned i = 0; i < TURNS && !asleep; i++)
-		assert_int_equal(turn(&g->w), 0);
-	assert_true(asleep);
+	rig_open(g, &relay);
 }
 
 /* DOWN waits for room in UP; then there is room, and one record on UP that the reader gave as it made it.  One bell for both. */
@@ -134,12 +53,12 @@ static void blocked_behind_a_batch(bool careful)
 	struct rig g = { 0 };
 	struct record h;
 
-	rig_open(&g);
+	relay_open(&g);
 	run_to_rest(&g);
 	if (careful)			/* after a strike: one record a step */
 		g.w.link[LINK_UP].until = g.w.link[LINK_DOWN].until = 1 << 20;
 	for (unsigned i = 0; i < RECORDS; i++)
-		put(&g, LINK_DOWN);
+		put(&g, LINK_DOWN, 1);
 	for (unsigned rounds = 0; got[LINK_DOWN] < RECORDS; rounds++) {
 		assert_in_range(rounds, 0, RECORDS);
 		run_to_rest(&g);
@@ -149,7 +68,7 @@ static void blocked_behind_a_batch(bool careful)
 		while (!ring_take(&g.in[LINK_UP], &h, buf, sizeof buf))
 			;
 		ring_publish(&g.in[LINK_UP]);
-		put(&g, LINK_UP);
+		put(&g, LINK_UP, 1);
 	}
 	rig_close(&g);
 }
@@ -162,10 +81,10 @@ static void test_never_idle(void **state)
 	struct rig g = { 0 };
 
 	(void)state;
-	rig_open(&g);
+	relay_open(&g);
 	run_to_rest(&g);
 	for (unsigned i = 0; i < 3; i++)
-		put(&g, LINK_UP);
+		put(&g, LINK_UP, 1);
 	free(g.w.buf);
 	g.w.drained = false;			/* a worker that has just begun */
 	assert_int_equal(worker_attach(&g.w), 0);
@@ -173,7 +92,7 @@ static void test_never_idle(void **state)
 	due = acted = 0;
 	asleep = false;
 	for (unsigned i = 0; i < RECORDS; i++) {
-		put(&g, LINK_UP);
+		put(&g, LINK_UP, 1);
 		assert_int_equal(turn(&g.w), 0);
 		assert_false(asleep);
 	}
@@ -189,7 +108,7 @@ static void fill_up(struct rig *g)
 {
 	due = DEADLINE_NONE;
 	for (unsigned i = 0; i < RECORDS; i++)
-		put(g, LINK_DOWN);
+		put(g, LINK_DOWN, 1);
 	run_to_rest(g);
 	assert_in_range(got[LINK_DOWN], 1, RECORDS - 1);
 	assert_true(step_linked(&g->w.step, LINK_UP));
@@ -206,7 +125,7 @@ static void test_one_that_takes_nothing_is_given_up(void **state)
 	struct rig g = { 0 };
 
 	(void)state;
-	rig_open(&g);
+	relay_open(&g);
 	fill_up(&g);
 	assert_int_equal(woken_at, now + worker_patience(&g.w));
 	now += worker_patience(&g.w) - 1;
@@ -227,7 +146,7 @@ static void test_one_that_drips_is_given_up(void **state)
 	struct record h;
 
 	(void)state;
-	rig_open(&g);
+	relay_open(&g);
 	fill_up(&g);
 	for (unsigned i = 0; i < 4 && step_linked(&g.w.step, LINK_UP); i++) {
 		now += worker_patience(&g.w) / 3 + 1;
@@ -247,7 +166,7 @@ static void test_one_that_is_slow_is_waited_for(void **state)
 	struct record h;
 
 	(void)state;
-	rig_open(&g);
+	relay_open(&g);
 	fill_up(&g);
 	while (got[LINK_DOWN] < RECORDS) {
 		uint64_t half = g.in[LINK_UP].at + RING / 2;
@@ -271,11 +190,11 @@ static void test_a_flood_hides_nothing(void **state)
 	struct rig g = { 0 };
 
 	(void)state;
-	rig_open(&g);
+	relay_open(&g);
 	fill_up(&g);
 	for (unsigned i = 0; i < 2; i++) {
 		now += worker_patience(&g.w) / 2 + 1;
-		put(&g, LINK_UP);
+		put(&g, LINK_UP, 1);
 		assert_int_equal(turn(&g.w), 0);
 	}
 	assert_false(step_linked(&g.w.step, LINK_UP));
@@ -290,16 +209,16 @@ static void test_a_head_that_lies_is_refused(void **state)
 		struct rig g = { 0 };
 		struct ring_region *theirs;
 
-		rig_open(&g);
+		relay_open(&g);
 		theirs = g.memory[2 * LINK_UP + 1];
-		put(&g, LINK_DOWN);
+		put(&g, LINK_DOWN, 1);
 		run_to_rest(&g);
 		atomic_store(&theirs->head.pos, g.w.step.link[LINK_UP].out.at);	/* all taken */
 		ring_room(&g.w.step.link[LINK_UP].out, RING);
 		run_to_rest(&g);
 		assert_true(step_linked(&g.w.step, LINK_UP));
 		atomic_store(&theirs->head.pos, lies[i]);
-		put(&g, LINK_DOWN);
+		put(&g, LINK_DOWN, 1);
 		run_to_rest(&g);
 		assert_false(step_linked(&g.w.step, LINK_UP));
 		assert_true(step_linked(&g.w.step, LINK_DOWN));
