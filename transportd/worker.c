@@ -20,7 +20,7 @@ struct own {
 };
 static struct own own_storage;		/* one worker, one line */
 
-/* Beside what every worker may.  setsockopt: SO_PEEK_OFF, where a ring was full.  ftruncate: a capture that filled the disk is
+/* Beside what every worker may.  setsockopt: SO_PEEK_OFF, once a gigabyte.  ftruncate: a capture that filled the disk is
  * cut back. */
 const int transportd_syscalls[] = { SYS_setsockopt, SYS_splice, SYS_ftruncate, -1 };
 
@@ -147,6 +147,6 @@ int transportd_worker_turn(struct worker *w)
 	r = prepare_sleep(w, o);
 	if (r < 0)
 		return r;
-	return told || line_of(s)->state != was || (o->stream.readable && !o->stream.ring_full && host_port_open(s) &&
+	return told || line_of(s)->state != was || ((o->stream.readable || o->stream.unframed) && !o->stream.ring_full && host_port_open(s) &&
 	    line_of(s)->state == LINE_UP);
 }

@@ -29,6 +29,7 @@ static uint8_t *map(void *ctx) { return ((struct trial *)ctx)->w.memory; }
 static void life(uint8_t *at, void *ctx)
 {
 	(void)at;
+	stepper_kernel_writes(line_world_held(&((struct trial *)ctx)->w), LINE_HELD);
 	trial_child(ctx, 3, false, stepper_ready);
 }
 
