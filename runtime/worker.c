@@ -109,18 +109,15 @@ static bool input_blocked(const struct worker *w)
 	return blocked;
 }
 
-/* Time is looked at once all input of the former life has been drained: what came in time is not late. */
-static bool act(struct worker *w)
+/* One piece of what is left over, or due.  Returns whether there was one; the next may want a commit first (*ret_full). */
+static bool act_once(struct worker *w, bool *ret_full)
 {
 	const struct core *core = w->p->core;
 	unsigned fresh = w->step.fresh;
 	bool may;
 
-	w->acting = false;
-	if (!w->drained || !core->on_time || core->deadline(&w->step) > w->step.now_ns)
+	if (core->deadline(&w->step) > w->step.now_ns)
 		return false;
-	if (w->careful)
-		worker_commit(w);
 	may = step_may_act(&w->step);
 	if (w->recorder)
 		recorder_settled(w->recorder, &w->step, fresh);
@@ -130,7 +127,8 @@ static bool act(struct worker *w)
 		w->acting = full < STEP_LINKS;
 		if (full < STEP_LINKS)
 			w->link[full].want_room = true;
-		return full >= STEP_LINKS && worker_dirty(w);	/* the log is full: commit, then again */
+		*ret_full = full >= STEP_LINKS && worker_dirty(w);	/* the log is full: commit, then again */
+		return false;
 	}
 	atomic_store_explicit(&w->stats->what, FLIGHT_ACT, memory_order_release);
 	recorder_act(w->recorder, &w->step);
@@ -139,6 +137,23 @@ static bool act(struct worker *w)
 	if (!worker_dirty(w))
 		stats_flight_none(w->stats);
 	return true;
+}
+
+/* Time is looked at once all input of the former life has been drained: what came in time is not late.  Several pieces are one
+ * step, so its commit and its kicks are paid once. */
+static bool act(struct worker *w)
+{
+	unsigned n = 0, most = w->careful ? 1 : WORKER_ACTS;
+	bool full = false;
+
+	w->acting = false;
+	if (!w->drained || !w->p->core->on_time || w->p->core->deadline(&w->step) > w->step.now_ns)
+		return false;
+	if (w->careful)
+		worker_commit(w);
+	while (n < most && act_once(w, &full))
+		n++;
+	return n || full;
 }
 
 /* May a record on link l be taken, if there is one? */

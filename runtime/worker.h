@@ -5,7 +5,8 @@
  * program->worker_start, sandbox, Ready, loop.
  *
  * A turn of the loop: one `now`; entropy refilled when low; up to WORKER_BATCH records from the links, round-robin;
- * on_time if the core's deadline has come (input first: after a restart it is drained before any timer fires); one commit;
+ * on_time if the core's deadline has come, and up to WORKER_ACTS times as long as something is left over (input first: after a
+ * restart it is drained before any timer fires); one commit;
  * kicks; counters shown; program->worker_turn.  When a turn did nothing, each ring is asked to wake us, looked at once more,
  * and the loop sleeps until the deadline.  An idle worker makes no wake-up at all.
  *
@@ -26,7 +27,7 @@ struct loop;
 struct program;
 struct worker;
 
-enum { WORKER_BATCH = 64, WORKER_E_BATCH = 8 };
+enum { WORKER_BATCH = 64, WORKER_ACTS = 16, WORKER_E_BATCH = 8 };
 
 struct step *worker_step(struct worker *w);
 struct loop *worker_loop(struct worker *w);
