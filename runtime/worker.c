@@ -139,17 +139,15 @@ static bool drained(struct worker *w)
 	return true;
 }
 
-static bool act(struct worker *w)
+/* One piece of what is left over, or due.  Returns whether there was one; the next may want a commit first (*ret_full). */
+static bool act_once(struct worker *w, bool *ret_full)
 {
 	const struct core *core = w->p->core;
 	unsigned fresh = w->step.fresh;
 	bool may;
 
-	w->acting = false;
-	if (!core->on_time || !drained(w) || core->deadline(&w->step) > w->step.now_ns)
+	if (core->deadline(&w->step) > w->step.now_ns)
 		return false;
-	if (w->careful)
-		worker_commit(w);
 	may = step_may_act(&w->step);
 	if (w->recorder)
 		recorder_settled(w->recorder, &w->step, fresh);
@@ -159,7 +157,8 @@ static bool act(struct worker *w)
 		w->acting = full < STEP_LINKS;
 		if (full < STEP_LINKS)
 			w->link[full].want_room = true;
-		return full >= STEP_LINKS && worker_dirty(w);	/* the log is full: commit, then again */
+		*ret_full = full >= STEP_LINKS && worker_dirty(w);	/* the log is full: commit, then again */
+		return false;
 	}
 	atomic_store_explicit(&w->stats->what, FLIGHT_ACT, memory_order_release);
 	recorder_act(w->recorder, &w->step);
@@ -168,6 +167,22 @@ static bool act(struct worker *w)
 	if (!worker_dirty(w))
 		stats_flight_none(w->stats);
 	return true;
+}
+
+/* Several pieces are one step, so its commit and its kicks are paid once. */
+static bool act(struct worker *w)
+{
+	unsigned n = 0, most = w->careful ? 1 : WORKER_ACTS;
+	bool full = false;
+
+	w->acting = false;
+	if (!w->p->core->on_time || !drained(w) || w->p->core->deadline(&w->step) > w->step.now_ns)
+		return false;
+	if (w->careful)
+		worker_commit(w);
+	while (n < most && act_once(w, &full))
+		n++;
+	return n || full;
 }
 
 /* May a record on link l be taken, if there is one? */

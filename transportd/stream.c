@@ -20,12 +20,17 @@ uint64_t stream_realtime_us(void)
 void stream_capture_end(struct stream *t)
 {
 	uint32_t missed = t->snoop.missed;
+	bool on = snoop_on(&t->snoop);
 	int r = snoop_flush(&t->snoop);
 
-	if (!r)
+	if (r) {
+		t->snoop_error = -r;
+		step_count(t->step, LINE_capture_missed, missed + 1u);
+	}
+	if (!on)
 		return;
-	t->snoop_error = -r;
-	step_count(t->step, LINE_capture_missed, missed + 1u);
+	line_change(t->step)->snoop_at = t->snoop.at;
+	t->host.commit(t->host.ctx);
 }
 
 void stream_gone(struct stream *t, int error, bool mid_packet)
@@ -42,15 +47,15 @@ void stream_gone(struct stream *t, int error, bool mid_packet)
 /* The first worker of this line. */
 static int begin(struct stream *t)
 {
-	uint64_t base = 0;
+	uint64_t count = 0;
 	struct line *l;
-	int r = t->kind->begin(t->fd, &base);
+	int r = t->kind->begin(t->fd, &count);
 
 	if (r < 0)
 		return r;
 	l = line_change(t->step);
 	l->state = LINE_UP;
-	l->in_base = base;
+	l->in_base = 0 - count;
 	t->host.commit(t->host.ctx);
 	return 0;
 }
@@ -64,9 +69,8 @@ int stream_open(struct stream *ret, struct step *step, struct stream_host host, 
 	if (!ret->kind || cap < STREAM_PIPE_MIN)
 		return -EPROTOTYPE;
 	ret->out_cap = MIN((uint32_t)cap, (uint32_t)STREAM_BATCH);
-	ret->in = malloc(1 + LINE_BODY_MAX + STREAM_PEEK);
 	ret->out = malloc(ret->out_cap);
-	if (!ret->in || !ret->out)
+	if (!ret->out)
 		return -ENOMEM;
 	if (line_of(step)->state == LINE_NEW) {
 		r = begin(ret);
@@ -82,7 +86,6 @@ int stream_open(struct stream *ret, struct step *step, struct stream_host host, 
 void stream_close(struct stream *t)
 {
 	snoop_stop(&t->snoop);
-	free(t->in);
 	free(t->out);
-	t->in = t->out = NULL;
+	t->out = NULL;
 }

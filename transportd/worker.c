@@ -154,6 +154,6 @@ int transportd_worker_turn(struct worker *w)
 	r = prepare_sleep(w, o);
 	if (r < 0)
 		return r;
-	return told || line_of(s)->state != was || (o->stream.readable && !o->stream.ring_full && host_port_open(s) &&
+	return told || line_of(s)->state != was || ((o->stream.readable || o->stream.unframed) && !o->stream.ring_full && host_port_open(s) &&
 	    line_of(s)->state == LINE_UP);
 }

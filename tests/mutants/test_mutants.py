@@ -17,7 +17,7 @@ TOO_MUCH = 4096             # octets of a difference that are shown
 SAYS = {
     "shadow": r"arena: ",
     "walk": r"shown before|not shown again|after recovery|output (lost|doubled|torn)|(final|later) arena|worker aborted",
-    "streams": r"lost, doubled or torn|never (sent|came)|framing is lost|gave up by itself",
+    "streams": r"lost, doubled or torn|never (sent|came)|framing is lost|gave up by itself|the socket was closed",
     "replay": r"differ",
 }
 SAYS["octets"] = SAYS["walk"]

@@ -427,17 +427,15 @@ static void a_controller_that_does_not_read_holds_hostd_back(void **state)
 	assert_int_equal(g->k.stream.out_left, 0);
 }
 
-/* The peek offset says more than was ever pending (somebody else used the socket): said, counted, ended; never guessed. */
+/* The kernel has counted more than one read takes (somebody else used the socket): said, counted, ended; never guessed. */
 static void a_window_that_cannot_be_told_ends_the_line(void **state)
 {
 	struct rig *g = *state;
 	struct local_transport_state m;
-	int offset = 50;
+	int offset = INT32_MAX - LINE_READ - 1;
 
 	settle(g);
 	expect_state(g, TRANSPORT_UP);
-	line_change(&g->k.step)->in_pending = 20;
-	step_commit(&g->k.step);
 	setsockopt(g->w.near, SOL_SOCKET, SO_PEEK_OFF, &offset, sizeof offset);
 	line_worker_end(&g->k);
 	assert_int_equal(line_worker_start(&g->k, &g->w), 0);
@@ -446,10 +444,79 @@ static void a_window_that_cannot_be_told_ends_the_line(void **state)
 	assert_int_equal(g->h.kind, RECORD_TRANSPORT_STATE);
 	assert_true(local_transport_state_decode((struct bytes){ g->buf, g->h.len }, &m));
 	assert_int_equal(m.state, TRANSPORT_UNKNOWN);
-	assert_int_equal(m.in_unknown, 20);
+	assert_int_equal(m.in_unknown, LINE_READ);
 	assert_int_equal(m.out_unknown, 0);
 	expect_end(g, "framing is lost");
 	assert_int_equal(line_worker_count(&g->k, LINE_windows_unknown), 1);
+}
+
+static int peek_offset(const struct rig *g)
+{
+	int offset;
+	socklen_t len = sizeof offset;
+
+	assert_int_equal(getsockopt(g->w.near, SOL_SOCKET, SO_PEEK_OFF, &offset, &len), 0);
+	return offset;
+}
+static void expect_goes_on(struct rig *g)
+{
+	SAY(g, 4, 0x0E, 4, 1, 3, 12, 0);
+	settle(g);
+	expect(g, RECORD_HCI_EVENT, BODY(complete));
+	assert_false(next(g));
+	assert_int_equal(line_of(&g->k.step)->in_octets - line_of(&g->k.step)->in_base, INT32_MAX - peek_offset(g));
+}
+
+/* The kernel's count has an end: it is begun anew long before, also where a kill came between that and its commit. */
+static void counting_begins_anew_in_time(void **state)
+{
+	struct rig *g = *state;
+	int far = INT32_MAX / 2 - 3, high = INT32_MAX;
+
+	expect_state((settle(g), g), TRANSPORT_UP);
+	setsockopt(g->w.near, SOL_SOCKET, SO_PEEK_OFF, &(int){ INT32_MAX - far }, sizeof far);	/* as if so many had been read */
+	line_change(&g->k.step)->in_base = 0 - (uint64_t)far;
+	step_commit(&g->k.step);
+	expect_goes_on(g);
+	assert_int_equal(line_of(&g->k.step)->in_base, line_of(&g->k.step)->in_octets);
+	expect_goes_on(g);
+	setsockopt(g->w.near, SOL_SOCKET, SO_PEEK_OFF, &high, sizeof high);			/* and here it was killed */
+	line_worker_end(&g->k);
+	assert_int_equal(line_worker_start(&g->k, &g->w), 0);
+	expect_goes_on(g);
+	assert_int_equal(line_worker_count(&g->k, LINE_windows_unknown), 0);
+}
+
+/* Packets that never end where a read does: what is held of one moves to the front, over restarts as well. */
+static void packets_are_cut_anywhere_by_reads(void **state)
+{
+	struct rig *g = *state;
+	uint8_t s[305] = { 2, 0x40, 0x20, 44, 1 }, piece[1000];
+	uint32_t at = 0, made = 0, seen = 0;
+
+	settle(g);
+	expect_state(g, TRANSPORT_UP);
+	while (seen < 600) {
+		for (uint32_t i = 0; i < sizeof piece; i++) {
+			s[5] = (uint8_t)made;
+			piece[i] = s[at];
+			at = (at + 1) % sizeof s;
+			made += !at;
+		}
+		say(g, piece, sizeof piece);
+		settle(g);
+		for (; next(g); seen++) {
+			assert_int_equal(g->h.len, sizeof s - 1);
+			s[5] = (uint8_t)seen;
+			assert_memory_equal(g->buf, s + 1, sizeof s - 1);
+		}
+		assert_int_equal(seen, made);
+		assert_in_range(line_of(&g->k.step)->held.tail, 0, sizeof piece + sizeof s);
+		if (seen % 5)
+			continue;
+		line_worker_end(&g->k);
+		assert_int_equal(line_worker_start(&g->k, &g->w), 0);
+	}
 }
 
 /* Both directions, in the order in which they passed, each packet once, over a restart as well; the file
@@ -527,6 +594,8 @@ int main(void)
 		UNIX(advertising_reports_alone_are_dropped_when_the_ring_is_nearly_full),
 		BOTH(a_controller_that_does_not_read_holds_hostd_back),
 		UNIX(a_window_that_cannot_be_told_ends_the_line),
+		UNIX(counting_begins_anew_in_time),
+		UNIX(packets_are_cut_anywhere_by_reads),
 		UNIX(a_capture_has_both_directions_and_goes_on_after_a_restart),
 		UNIX(a_request_is_answered_as_not_supported),
 	};
