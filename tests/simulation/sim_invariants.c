@@ -138,7 +138,7 @@ void sim_invariants_waits(uint64_t next_ns)
 			struct sim_link *k = &sim.link[l];
 			uint64_t head = k->region[!side]->head.pos, *since_ns = &k->wait[side].since_ns;
 
-			if (!sim_all_alive() || k->lost || k->lied || head == k->region[side]->tail.pos)
+			if (!sim_all_alive() || k->lost || k->lied || sim.worker[l].owned || sim.worker[l + 1].owned || head == k->region[side]->tail.pos)
 				*since_ns = NEVER;
 			else if (*since_ns == NEVER || head != k->wait[side].head)
 				*since_ns = sim.now_ns;
