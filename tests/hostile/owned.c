@@ -60,14 +60,14 @@ static const struct evil *evil_find(const char *name)
 	return NULL;
 }
 
-/* The link that this seed is about: one of the neighbours', or the supervisor's. */
+/* The link that this seed is about: the supervisor's, or one of the neighbours'; of two it is bit 20 that says which. */
 static void choose_link(struct owned *o)
 {
 	const struct worker *w = o->w;
 
 	o->link = LINK_SUPERVISOR;
 	if (!o->evil->small) {
-		o->link = owned_below(o, 2) ? LINK_UP : LINK_DOWN;
+		o->link = o->seed >> 20 & 1 ? LINK_UP : LINK_DOWN;
 		if (!w->link[o->link].generation)
 			o->link = o->link == LINK_UP ? LINK_DOWN : LINK_UP;
 	}

@@ -9,6 +9,7 @@ A row names a place in our sources by its exact text, what a mistake would write
     replay      two builds that differ in what lies on the stack, at two addresses, in two batch sizes: the same octets
     check-core  no .data, no .bss, no call out of a core
     streams     SIGKILL between the system calls of transportd's streams
+    fence       publishing and going to sleep at once, on two processors
 
 A text that is no longer in the source is an error: say it anew, or say why the mistake cannot be made any more.
 """
@@ -159,6 +160,14 @@ MUTANTS = [
            "	count(h, COUNT_commands);",
            "	count(h, COUNT_commands);\n	extern long time(long *);\n	h->now_ns += (unsigned long)time(0);",
            says="calls time"),
+
+    # ---- the doorbells' fences: a fence for the compiler alone is not enough
+    Mutant("no_fence_behind_the_tail", "fence", "shm/ring.h",
+           "	atomic_thread_fence(memory_order_seq_cst);	/* our position before its wait word",
+           "	atomic_signal_fence(memory_order_seq_cst);	/* our position before its wait word"),
+    Mutant("no_fence_behind_the_wait_word", "fence", "shm/ring.h",
+           "	atomic_thread_fence(memory_order_seq_cst);	/* our wait word before its tail */",
+           "	atomic_signal_fence(memory_order_seq_cst);	/* our wait word before its tail */"),
 
     # ---- transportd's windows
     Mutant("read_not_counted", "streams", "transportd/stream_in.c", "	l->in_octets += b->octets;\n", ""),

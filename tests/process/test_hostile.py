@@ -18,6 +18,7 @@ from pipeline import NAMES, wait_until
 KILLS = int(os.environ.get("TREFOIL_KILLS", "20"))
 MS = 50                     # of evil
 ONE = os.environ.get("TREFOIL_HOSTILE_SEED")
+UP = 1 << 20                # in a seed: hostd's link to transportd, not that to gattd
 
 ROOMY = {**DEVICE, "trefoil": {"limits": {"connections": 16}}}      # what a central left behind is gone after 5 s
 
@@ -156,15 +157,19 @@ def picked(evils, *names):
     return {n: evils[n] for n in names}
 
 
-def trials(p, evils, round_=0):
-    """One of each, and in the end everything is as it should be."""
+def trials(p, evils, round_=0, up=0):
+    """One of each, and in the end everything is as it should be.  `up`: of two neighbours, the one upstream."""
     names = list(evils)
     for seed in range(round_ * len(names), (round_ + 1) * len(names)) if ONE is None else [int(ONE)]:
-        evil = names[seed % len(names)]
-        Trial(p, evil, evils[evil], seed).run()
+        evil = names[(seed & UP - 1) % len(names)]
+        Trial(p, evil, evils[evil], seed | up * UP).run()
     central = Central(p)
     time.sleep(0.1)
     assert central.report()["good"], p.text()[-4000:]
+
+
+SIDES = [pytest.param("transportd", 0, id="transportd"), pytest.param("hostd", 0, id="hostd"),
+         pytest.param("hostd", 1, id="hostd-up"), pytest.param("gattd", 0, id="gattd")]
 
 
 def rounds(usual):
@@ -172,12 +177,12 @@ def rounds(usual):
     return range(max(1, usual * KILLS // 20)) if ONE is None else range(1)
 
 
-@pytest.mark.parametrize("role", NAMES)
-def test_memory(role):
+@pytest.mark.parametrize("role, up", SIDES)
+def test_memory(role, up):
     """Positions, wait words, headers, pads and payloads that lie, also while they are read; kicks without end; nothing read."""
     for n in rounds(1):
         with Owned(role, ROOMY) as p:
-            trials(p, MEMORY, n)
+            trials(p, MEMORY, n, up)
 
 
 @pytest.mark.parametrize("role", ["gattd"] if KILLS <= 20 else NAMES)
@@ -201,15 +206,15 @@ def test_own_state(role):
             trials(p, {"arena_scribbled": COLD}, n)
 
 
-@pytest.mark.parametrize("role", NAMES)
-def test_sockets_and_bells(role):
+@pytest.mark.parametrize("role, up", SIDES)
+def test_sockets_and_bells(role, up):
     """Bells filled to the brim and made blocking, control frames that are random, huge, cut, empty, of others, without end or
     with descriptors on them, answers never read: supervisor and neighbours go on, and no descriptor stays behind."""
     for n in rounds(1):
         with Owned(role, ROOMY) as p:
             supervisors = [r["pid"] for r in p.rows().values()]
             before = [fds_of(pid) for pid in supervisors]
-            trials(p, SOCKETS, n)
+            trials(p, SOCKETS, n, up)
             wait_until(lambda: [fds_of(pid) for pid in supervisors] == before, 10)
 
 

@@ -399,6 +399,25 @@ static void test_early_data(void **state)
 	world_free(w);
 }
 
+/* A controller that was reset has no connection any more: what came early for one is not the next one's with that handle. */
+static void test_early_data_ends_with_a_reset(void **state)
+{
+	struct world *w = world_up(2);
+
+	(void)state;
+	world_acl(w, 0x40, S, BYTES_OF(3, 0, 4, 0, 0x52, 1, 0));
+	world_acl(w, 0x41, S, BYTES_OF(3, 0, 4, 0, 0x52, 2));		/* the rest of it never comes */
+	assert_int_equal(arena_live(&w->rig.arena, POOL_early), 2);
+	world_event(w, HCI_EVENT_HARDWARE_ERROR, BYTES_OF(1));
+	assert_int_equal(world_count(w, HCI_COMMAND_RESET), 1);
+	assert_int_equal(arena_live(&w->rig.arena, POOL_early), 0);
+	world_connect(w, 0x40);
+	world_connect(w, 0x41);
+	assert_int_equal(world_told_count(w, RECORD_CONNECTED), 2);
+	assert_int_equal(world_told_count(w, RECORD_L2CAP_PDU), 0);
+	world_free(w);
+}
+
 /* Data that comes late, for a connection that ended, is not the next one's with that handle: that may be another peer. */
 static void test_late_data(void **state)
 {
@@ -446,6 +465,7 @@ int main(void)
 		cmocka_unit_test(test_every_split),
 		cmocka_unit_test(test_lying_packets),
 		cmocka_unit_test(test_early_data),
+		cmocka_unit_test(test_early_data_ends_with_a_reset),
 		cmocka_unit_test(test_late_data),
 	};
 
