@@ -144,12 +144,13 @@ static void drop_all(struct supervisor *s)
 static uint64_t plan_cold(struct supervisor *s)
 {
 	uint64_t size = s->cold_size;
+	struct arena_limits limits;
 
 	s->cold_size = 0;
 	if (!size && !s->image_own)
 		return s->ledger->arena_size[s->ledger->place & 1];
-	s->plan = (struct arena_plan){ .pools = s->p->core->pools, .version = s->p->core->version,
-	    .limits = device_limits(s->device), .config_hash = device_cold_hash(s->device) };
+	limits = device_limits(s->device);
+	s->plan = step_plan(s->p->core, &limits, device_cold_hash(s->device));
 	s->ledger->limits = s->plan.limits;
 	s->ledger->config_hash = s->plan.config_hash;
 	s->ledger->worker_uid = device_uid(s->device, s->p->name);
@@ -238,8 +239,7 @@ static int take_memory(struct supervisor *s, struct fd_set_named *set)
 {
 	int arena = fds_take(set, sup_arena_name(s, false)), stats = fds_take(set, "stats"), r;
 
-	s->plan = (struct arena_plan){ .pools = s->p->core->pools, .version = s->p->core->version,
-	    .limits = s->ledger->limits, .config_hash = s->ledger->config_hash };
+	s->plan = step_plan(s->p->core, &s->ledger->limits, s->ledger->config_hash);
 	r = arena < 0 ? -EBADF : segment_attach(arena, s->ledger->arena_size[s->ledger->place & 1], true, &s->arena);
 	if (r) {
 		if (stats >= 0)

@@ -71,7 +71,7 @@ static const struct core core = {
 	.deadline = deadline, .on_poison = on_poison, .undo = 2048, .reserve = { [LINK_UP] = { [LINK_DOWN] = GIVEN } },
 };
 static const struct program sums = { .name = "sums", .core = &core };
-static const struct arena_plan plan = { .pools = pools, .limits = { { 1, 1, 1, 1 } }, .version = 1 };
+static const struct arena_plan plan = { .pools = pools, .limits = { { 1, 1, 1, 1 } }, .version = 1, .log = 2048 + STEP_LOG };
 
 /* ---- a worker's life, without a worker ---- */
 struct world {

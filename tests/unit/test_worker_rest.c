@@ -64,7 +64,7 @@ static void *blank(size_t n)
 
 static void rig_open(struct rig *g)
 {
-	struct arena_plan plan = { .pools = pools, .version = 1 };
+	struct arena_plan plan = { .pools = pools, .version = 1, .log = 16384 };
 	struct worker *w = &g->w;
 
 	memset(got, 0, sizeof got);
