@@ -320,8 +320,7 @@ static int check_plan(struct replay *r)
 	const struct recording_head *h = &r->file.head;
 	const struct core *core = r->p->core;
 
-	r->plan = (struct arena_plan){ .pools = core->pools, .limits = h->limits, .version = core->version,
-	    .config_hash = h->config_hash };
+	r->plan = step_plan(core, &h->limits, h->config_hash);
 	if (strcmp(h->core, core->name))
 		return differs(r, "it is one of %s, not of %s", h->core, core->name);
 	if (h->core_version != core->version)

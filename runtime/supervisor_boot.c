@@ -149,12 +149,13 @@ static void drop_all(struct supervisor *s)
 static void plan_cold(struct supervisor *s)
 {
 	struct arena_said said = s->cold_said;
+	struct arena_limits limits;
 
 	s->cold_said = (struct arena_said){ 0 };
 	if (!said.size && !s->image_own)
 		return;
-	s->plan = (struct arena_plan){ .pools = s->p->core->pools, .version = s->p->core->version,
-	    .limits = device_limits(s->device), .config_hash = device_cold_hash(s->device) };
+	limits = device_limits(s->device);
+	s->plan = step_plan(s->p->core, &limits, device_cold_hash(s->device));
 	s->ledger->limits = s->plan.limits;
 	s->ledger->config_hash = s->plan.config_hash;
 	s->ledger->worker_uid = device_uid(s->device, s->p->name);
@@ -248,8 +249,7 @@ static int take_memory(struct supervisor *s, struct fd_set_named *set)
 {
 	int arena = fds_take(set, sup_arena_name(s, false)), stats = fds_take(set, "stats"), r;
 
-	s->plan = (struct arena_plan){ .pools = s->p->core->pools, .version = s->p->core->version,
-	    .limits = s->ledger->limits, .config_hash = s->ledger->config_hash };
+	s->plan = step_plan(s->p->core, &s->ledger->limits, s->ledger->config_hash);
 	r = arena < 0 ? -EBADF : segment_attach(arena, s->ledger->arena[s->ledger->place & 1].size, true, &s->arena);
 	if (r) {
 		if (stats >= 0)

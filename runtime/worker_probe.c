@@ -25,11 +25,11 @@ void takeover_on_pool(unsigned pool)
 
 struct arena_plan worker_plan(const struct core *core, const uint32_t *limits, size_t count, uint64_t config_hash)
 {
-	struct arena_plan plan = { .pools = core->pools, .version = core->version, .config_hash = config_hash };
+	struct arena_limits l = { { 0 } };
 
 	for (size_t i = 0; i < count && i < LIMITS; i++)
-		plan.limits.of[i] = limits[i];
-	return plan;
+		l.of[i] = limits[i];
+	return step_plan(core, &l, config_hash);
 }
 
 int worker_on_probe(void *self, struct control_in *in, const Probe *m)

@@ -45,7 +45,7 @@ void rig_open(struct rig *g, const struct core *core, struct arena_limits limits
 
 	memset(g, 0, sizeof *g);
 	g->core = core;
-	g->plan = (struct arena_plan){ .pools = core->pools, .limits = limits, .version = core->version };
+	g->plan = step_plan(core, &limits, 0);
 	g->now_ns = 1000000;
 	g->batch = 16;
 	octets = (arena_size(&g->plan) + 4095) & ~(size_t)4095;

@@ -20,7 +20,7 @@ static const struct arena_plan *plan(void)
 {
 	static struct arena_plan p;
 
-	p = (struct arena_plan){ .pools = transportd_core.pools, .limits = { { 1 } }, .version = 1 };
+	p = step_plan(&transportd_core, &(struct arena_limits){ { 1 } }, 0);
 	return &p;
 }
 static size_t page(size_t n) { return (n + 4095) & ~4095ul; }

@@ -58,7 +58,7 @@ static const struct core core = {
 	.deadline = deadline, .on_poison = on_poison, .undo = 2048, .reserve = { [LINK_UP] = { [LINK_DOWN] = GIVEN } },
 };
 const struct program sums_program = { .name = "sums", .core = &core };
-const struct arena_plan sums_plan = { .pools = pools, .limits = { { 1, 1, 1, 1 } }, .version = 1 };
+const struct arena_plan sums_plan = { .pools = pools, .limits = { { 1, 1, 1, 1 } }, .version = 1, .log = 2048 + STEP_LOG };
 
 /* ---- the world ---- */
 void world_live(struct world *w, uint32_t generation)

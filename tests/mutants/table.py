@@ -61,7 +61,7 @@ MUTANTS = [
            "	static struct value *kept[512];\n	struct value *v = kept[attribute];\n\n"
            "	if (!v)\n		v = kept[attribute] = value_edit(g->arena, value_at(g, attribute));"),
     Mutant("stale_stamps", "shadow", "shm/undo.c",
-           "	a->epoch++;\n	undo_tell(a);\n	a->step++;", "	a->epoch++;\n	undo_tell(a);"),
+           "	a->epoch++;\n	undo_tell(a);\n	undo_begin(a);", "	a->epoch++;\n	undo_tell(a);"),
     Mutant("queue_overwritten", "shadow", "shm/fifo.c",
            "if (needed && (ahead < needed || ahead + n > cap))", "if (0 && (ahead < needed || ahead + n > cap))"),
     Mutant("queue_counted_by_position", "shadow", "shm/fifo.c",

@@ -109,14 +109,15 @@ static int cleared(void **state)
 /* ---- what a supervisor holds for its worker, made once ---- */
 static void build(struct daemon *d)
 {
+	struct arena_limits limits;
 	struct device *device;
 	char why[256];
 
 	if (d->arena.at)
 		return;
 	assert_int_equal(device_load(NULL, &device, why, sizeof why), 0);
-	d->plan = (struct arena_plan){ .pools = d->core->pools, .version = d->core->version, .limits = device_limits(device),
-		.config_hash = 1 };
+	limits = device_limits(device);
+	d->plan = step_plan(d->core, &limits, 1);
 	device_free(device);
 	assert_int_equal(segment_create("arena", arena_size(&d->plan), &d->arena), 0);
 	assert_int_equal(segment_create("stats", stats_size(), &d->stats), 0);

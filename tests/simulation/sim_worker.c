@@ -9,7 +9,7 @@
 #include "transportd/line.h"
 #include "transportd/worker.h"
 
-enum { ABSENT_S = 10 };
+enum { ABSENT_S = 10, LOG_TINY = 1024 };
 
 extern const struct core gatt_core, hostd_core;
 static const struct program programs[SIM_WORKERS] = {
@@ -92,6 +92,7 @@ void sim_small_inherit(enum sim_who who, bool anew)
 
 void sim_workers_open(void)
 {
+	const struct arena_limits limits = { .of = { [LIMIT_CONNECTIONS] = sim.connections, [LIMIT_ATTRIBUTES] = 40 } };
 	bool tiny = sim_chance(300);
 
 	if (tiny)
@@ -103,8 +104,9 @@ void sim_workers_open(void)
 		*k = (struct sim_worker){ .who = (enum sim_who)i, .lies = NEIGHBOUR_LIES, .program = &programs[i],
 			.heap = heaps[i], .target = PLACE_NONE,
 			.bell_ns = NEVER, .due_ns = NEVER, .revive_ns = 1 + sim_below(MS) };
-		k->plan = (struct arena_plan){ .pools = programs[i].core->pools, .version = programs[i].core->version,
-			.limits = { .of = { [LIMIT_CONNECTIONS] = sim.connections, [LIMIT_ATTRIBUTES] = 40 } } };
+		k->plan = step_plan(programs[i].core, &limits, 0);
+		if (tiny)
+			k->plan.log = programs[i].core->undo + LOG_TINY;
 		k->arena = sim_share(arena_size(&k->plan));
 		k->stats = sim_share(stats_size());
 	}

@@ -64,6 +64,11 @@ static void test_other_layout_and_configuration_are_refused(void **state)
 	assert_int_equal(arena_open(&again, &other, b.at, false), ARENA_E_LAYOUT);
 	arena_close(&again);
 	assert_int_not_equal(arena_layout_hash(&other), arena_layout_hash(&mill_plan));
+	other = mill_plan;
+	other.log += 64;		/* a log of another size is another layout: it may end where this one goes on */
+	assert_int_equal(arena_size(&other), arena_size(&mill_plan) + 64);
+	assert_int_equal(arena_open(&again, &other, b.at, false), ARENA_E_LAYOUT);
+	arena_close(&again);
 	close_bench(&b);
 }
 static void test_slots_run_out_and_come_back(void **state)
@@ -283,6 +288,57 @@ static void test_entropy_is_drawn_again_after_a_kill(void **state)
 	close_bench(&b);
 }
 
+/* Stamps are counted in 32 bits: once round, one that is left from before must not pass for one of this step. */
+static void test_stamps_go_round(void **state)
+{
+	const struct miller *m;
+	struct bench b;
+	uint32_t last;
+	bool round = false;
+
+	(void)state;
+	open_bench(&b);
+	arena_close(&b.a);
+	assert_int_equal(arena_open(&b.a, &mill_plan, b.at, false), 0);
+	m = miller_only(&b.a);
+	for (unsigned n = 0; n < 700000; n++) {
+		last = b.a.since;
+		assert_int_equal(arena_log_room(&b.a), b.a.log_cap);
+		miller_edit(&b.a, m)->due = n;
+		assert_true(arena_dirty(&b.a));
+		if (n % 1000)
+			arena_commit(&b.a);
+		else
+			arena_rollback(&b.a);
+		round |= b.a.since < last;
+		assert_false(arena_dirty(&b.a));
+	}
+	assert_true(round);
+	close_bench(&b);
+}
+/* An object that was logged in the first step of a round is logged again in the first of the next. */
+static void test_a_stamp_of_the_last_round_is_forgotten(void **state)
+{
+	struct bench b;
+	uint32_t first;
+
+	(void)state;
+	open_bench(&b);
+	arena_close(&b.a);
+	assert_int_equal(arena_open(&b.a, &mill_plan, b.at, false), 0);
+	first = b.a.since;
+	miller_edit(&b.a, miller_only(&b.a))->due = 1;
+	do
+		arena_commit(&b.a);
+	while (b.a.since != first);
+	assert_false(arena_dirty(&b.a));
+	miller_edit(&b.a, miller_only(&b.a))->due = 2;
+	assert_true(arena_dirty(&b.a));
+	arena_rollback(&b.a);
+	assert_int_equal(miller_only(&b.a)->due, 1);
+	close_bench(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -296,6 +352,8 @@ int main(void)
 		cmocka_unit_test(test_shadow_names_an_unlogged_edit),
 		cmocka_unit_test(test_shadow_names_a_queue_written_by_hand),
 		cmocka_unit_test(test_entropy_is_drawn_again_after_a_kill),
+		cmocka_unit_test(test_stamps_go_round),
+		cmocka_unit_test(test_a_stamp_of_the_last_round_is_forgotten),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

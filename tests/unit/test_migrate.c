@@ -32,7 +32,7 @@ static const struct arena_pool pools[] = {
 	{ .name = NULL },
 };
 enum { NEW_sack = STEP_POOLS, NEW_miller, NEW_cart, NEW_POOLS };
-static const struct arena_plan next_plan = { pools, { { 1, 1, 1, 1 } }, 2, 0x5ac4 };
+static const struct arena_plan next_plan = { pools, { { 1, 1, 1, 1 } }, 2, 16384, 0x5ac4 };
 
 static void put_hat_on(void *now, const void *was)
 {
@@ -210,6 +210,11 @@ static void test_what_no_row_describes_is_refused(void **state)
 	plan.config_hash--;
 	plan.limits.of[LIMIT_CONNECTIONS] = 2;
 	assert_int_equal(arena_judge(&plan, NULL, old, why), ARENA_REFUSED);
+	/* A log of another size alone: a row without changes is enough. */
+	plan = mill_plan;
+	plan.log *= 2;
+	assert_int_equal(arena_judge(&plan, NULL, old, why), ARENA_REFUSED);
+	assert_int_equal(arena_judge(&plan, (const struct arena_migration[]){ { 1, NULL, NULL }, { .from = 0 } }, old, why), ARENA_MIGRATES);
 	/* And back: fewer slots, a pool that is gone without a word. */
 	assert_int_equal(migrate(&a, old, 0, NULL), 0);
 	arena_close(&a);

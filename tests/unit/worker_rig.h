@@ -48,7 +48,7 @@ static void *blank(size_t n)
 /* A worker of `p` that has just attached all links, each of generation 1. */
 static void rig_open(struct rig *g, const struct program *p)
 {
-	struct arena_plan plan = { .pools = p->core->pools, .version = p->core->version };
+	struct arena_plan plan = { .pools = p->core->pools, .version = p->core->version, .log = 16384 };
 	struct worker *w = &g->w;
 
 	memset(kicks, 0, sizeof kicks);
