@@ -1,7 +1,8 @@
 /* runtime/strikes.h - what the death of a worker means for the record that it was at.
  *
- * A death counts only if the death was the worker's own (SEGV, BUS, ABRT, ILL, FPE, SYS, or the watchdog), and a step was open or
- * it had not committed one yet: then it has died of what it found.  SIGKILL never counts.  The ladder, as long as the worker does not get past the place where it died:
+ * A death counts only if it was the worker's own (SEGV, BUS, ABRT, ILL, FPE, SYS, or the watchdog), and a step was open or it had
+ * not committed one yet: then it has died of what it found.  SIGKILL never counts.  The ladder, as long as the worker does not
+ * get past the place where it died:
  *
  *   first    retry; from here on one record a step, until past the furthest position of the dead batch
  *   second   the record named by the flight words is quarantined: skipped in a step of its own, its connection ended

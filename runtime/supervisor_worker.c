@@ -457,7 +457,8 @@ static void schedule(struct supervisor *s, int signal, bool was_ready)
 		sup_worker_start(s);
 }
 
-/* It has said itself why it cannot run here, and another one could not either. */
+/* It has said itself why it cannot run here, and another one could not either; unless one could, and it was what that left that
+ * speaks out of this one: then a cold start comes first. */
 static bool hopeless(const struct sup_worker *w, bool was_ready)
 {
 	return w->failed && !was_ready && (w->fail_error == -EPERM || w->fail_error == -ENOSYS || w->fail_error == -EINVAL ||
@@ -507,7 +508,7 @@ static int on_worker_gone(void *ctx, uint32_t revents)
 		return 0;
 	if (w->failed && !was_ready && w->fail_error == -EPROTONOSUPPORT && !s->image_own && s->takeover.state == TAKEOVER_NONE) {
 		sup_takeover(s, false, true);	/* we are of another build than it: ours has to do */
-	} else if (hopeless(w, was_ready) && !(w->fail_error == -EPROTOTYPE && start_anew(s))) {
+	} else if (hopeless(w, was_ready) && !((w->fail_error == -EPROTOTYPE || s->ledger->ready) && start_anew(s))) {
 		log_error("the worker cannot run here", LOG_WHY(w->fail_why));
 		sup_end(s, 1);
 	} else if (climb(s, signal))

@@ -125,14 +125,14 @@ static unsigned take_batch(struct worker *w, bool *ret_cut)
 	return n;
 }
 
-/* Has all been taken that waited when we began?  What came in time is not late, so until then no timer fires.  Who is never idle is
- * past it, too. */
+/* Has all been taken that waited when we began?  What came in time is not late, so until then no timer fires.  Who is never idle
+ * is past it, too; and so is who was shown more than is there now. */
 static bool drained(struct worker *w)
 {
 	if (w->drained)
 		return true;
 	for (unsigned l = 0; l < STEP_LINKS; l++)
-		if (w->link[l].generation && !(w->p->own_links & 1u << l) &&
+		if (w->link[l].generation && !(w->p->own_links & 1u << l) && ring_more(&w->step.link[l].in) &&
 		    (int64_t)(w->link[l].former - w->step.link[l].in.at) > 0)
 			return false;
 	w->drained = true;
@@ -244,10 +244,11 @@ static uint64_t patience_ends(const struct worker *w)
 static int rest(struct worker *w)
 {
 	const struct core *core = w->p->core;
-	uint64_t deadline = patience_ends(w);
+	uint64_t deadline;
 
 	if (!may_sleep(w))
 		return loop_run_once(w->loop, 0);
+	deadline = patience_ends(w);
 	if (core->on_time && drained(w) && !w->acting)
 		deadline = MIN(deadline, core->deadline(&w->step));
 	if (deadline <= w->step.now_ns)

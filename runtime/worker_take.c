@@ -47,8 +47,10 @@ void worker_lost_link(struct worker *w, unsigned l, const char *why)
 		worker_fail(w, -EPIPE, "supervisor does not hear");
 }
 
-/* A neighbour owes us room.  One whose head lies, or which takes next to nothing for so long that others wait for it through us,
- * is as good as gone.  Who is at the end of the pipeline is patient for longer: the one in the middle may wait itself. */
+#define A_SECOND 1000000000ull
+
+/* A neighbour owes us room.  One whose head lies, or which takes next to nothing for so long, is as good as gone: others would
+ * wait for it through us.  Who is at the end of the pipeline is patient for longer: the one in the middle may wait itself. */
 bool worker_watch_room(struct worker *w, unsigned l)
 {
 	struct worker_link *k = &w->link[l];
@@ -62,6 +64,9 @@ bool worker_watch_room(struct worker *w, unsigned l)
 	else if (!k->full_ns || ring_room(out, out->size / 2) >= out->size / 2 || out->peer - k->full_head >= out->size / 2) {
 		k->full_ns = k->want_room ? w->step.now_ns : 0;
 		k->full_head = out->peer;
+	} else if (w->step.now_ns - k->full_ns >= worker_patience(w) + A_SECOND) {
+		/* We should have looked before: the machine, or all of us, stood still.  The other side has not run yet, either. */
+		k->full_ns = w->step.now_ns - worker_patience(w) + A_SECOND;
 	} else if (w->step.now_ns - k->full_ns >= worker_patience(w))
 		why = DETACH_STILL;
 	if (why)

@@ -64,6 +64,7 @@ struct stream {
 	int fd, pipe_r, pipe_w;			/* borrowed, non-blocking */
 	bool readable, writable;		/* worth trying; set by who polls, cleared on EAGAIN, or where no more can be there */
 	bool ending;				/* set by who polls: the controller has closed or broken it, so read on to the end */
+	bool urgent;				/* set by who polls: a read stops before an octet marked so, and there is more behind */
 	bool ring_full;				/* the packet at the front found no room: in_need octets in hostd's ring */
 	uint64_t in_need;
 	bool unframed;				/* whole packets may be among what is held: they come first, nothing is read */

@@ -151,10 +151,10 @@ static uint32_t read_some(struct stream *t)
 	do
 		n = recvmsg(t->fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	while (n < 0 && errno == EINTR);
-	t->readable = t->ending || n == (ssize_t)at.iov_len || (n > 0 && m.msg_flags & MSG_CTRUNC);
+	t->readable = t->ending || t->urgent || n == (ssize_t)at.iov_len || (n > 0 && m.msg_flags & MSG_CTRUNC);
 	if (n > 0)
 		return (uint32_t)n;
-	t->readable = t->ending = false;	/* it has come to its end, or there was none after all */
+	t->readable = t->ending = t->urgent = false;	/* it has come to its end, or there was none after all */
 	if (n == 0 || errno != EAGAIN)
 		stream_gone(t, n ? errno : 0, fifo_len(l, held) != 0);
 	return 0;

@@ -40,6 +40,8 @@ static int on_readable(void *ctx, uint32_t revents)
 	o->stream.readable = true;
 	if (revents & (POLLRDHUP | POLLHUP | POLLERR))
 		o->stream.ending = true;
+	if (revents & POLLPRI)
+		o->stream.urgent = true;
 	return 0;
 }
 
@@ -55,13 +57,20 @@ static int on_writable(void *ctx, uint32_t revents)
 	return 0;
 }
 
-/* Capture goes on where the last worker stopped; that it cannot is no reason not to work. */
-static void start_capture(struct own *o, struct step *s, int fd)
+/* Capture goes on where the last worker stopped; that it cannot is no reason not to work.  The first one finds what the supervisor
+ * has just looked through, and notes its end before it writes: no worker walks over a large file, for which the watchdog would end it. */
+static void start_capture(struct own *o, struct worker *w, int fd)
 {
-	int r = snoop_start(&o->stream.snoop, fd, line_of(s)->snoop_at, SNOOP_BATCH);
+	struct step *s = worker_step(w);
+	uint64_t from = line_of(s)->snoop_at ? line_of(s)->snoop_at : SNOOP_WHOLE;
+	int r = snoop_start(&o->stream.snoop, fd, from, SNOOP_BATCH);
 
-	if (r)
+	if (r) {
 		log_warn("capture has ended", LOG_WHY(r > 0 ? "the file is no btsnoop of H4" : strerror(-r)));
+		return;
+	}
+	line_change(s)->snoop_at = o->stream.snoop.at;
+	worker_commit(w);
 }
 
 static void say_resumed(const struct stream *t)
@@ -88,8 +97,8 @@ int transportd_worker_start(struct worker *w)
 		return r;
 	say_resumed(&o->stream);
 	if (snoop >= 0)
-		start_capture(o, s, snoop);
-	r = loop_watch(l, fd, POLLIN | POLLRDHUP, LOOP_EDGE, on_readable, o);
+		start_capture(o, w, snoop);
+	r = loop_watch(l, fd, POLLIN | POLLPRI | POLLRDHUP, LOOP_EDGE, on_readable, o);
 	return r < 0 ? r : 0;
 }
 

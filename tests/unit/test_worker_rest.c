@@ -226,12 +226,76 @@ static void test_a_head_that_lies_is_refused(void **state)
 	}
 }
 
+/* All stood still for an hour (a suspended machine): the neighbour has not run again yet, and gets a second for it. */
+static void test_an_hour_of_standstill_is_nobodys_fault(void **state)
+{
+	struct rig g = { 0 };
+
+	(void)state;
+	relay_open(&g);
+	fill_up(&g);
+	now += 3600ull * 1000000000;
+	run_to_rest(&g);
+	assert_true(step_linked(&g.w.step, LINK_UP));
+	assert_int_equal(woken_at, now + 1000000000);
+	now += 1000000000;
+	assert_int_equal(turn(&g.w), 0);
+	assert_false(step_linked(&g.w.step, LINK_UP));
+	rig_close(&g);
+}
+/* More than half is full, but nobody waits for room any more: no wake-up for that. */
+static void test_nobody_waits_nobody_wakes(void **state)
+{
+	static uint8_t buf[RING];
+	struct rig g = { 0 };
+	struct record h;
+
+	(void)state;
+	relay_open(&g);
+	for (unsigned i = 0; i < RECORDS && !g.w.link[LINK_UP].want_room; i++) {
+		put(&g, LINK_DOWN, 1);
+		run_to_rest(&g);
+	}
+	assert_true(g.w.link[LINK_UP].full_ns != 0);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(ring_take(&g.in[LINK_UP], &h, buf, sizeof buf), 0);
+	ring_publish(&g.in[LINK_UP]);
+	now += 1000;
+	run_to_rest(&g);
+	assert_false(g.w.link[LINK_UP].want_room);
+	assert_int_equal(woken_at, LOOP_FOREVER);
+	rig_close(&g);
+}
+/* A tail that was shown when we began, and is taken back: nothing comes, and timers fire all the same. */
+static void test_a_tail_that_is_taken_back(void **state)
+{
+	struct rig g = { 0 };
+	struct ring_region *theirs;
+
+	(void)state;
+	relay_open(&g);
+	run_to_rest(&g);
+	theirs = g.memory[2 * LINK_UP + 1];
+	atomic_store(&theirs->tail.pos, 8);
+	free(g.w.buf);
+	g.w.drained = false;
+	assert_int_equal(worker_attach(&g.w), 0);
+	atomic_store(&theirs->tail.pos, 0);
+	due = 1;
+	acted = 0;
+	run_to_rest(&g);
+	assert_int_equal(acted, 1);
+	rig_close(&g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_full_batches), cmocka_unit_test(test_one_record_a_step),
 		cmocka_unit_test(test_never_idle), cmocka_unit_test(test_one_that_takes_nothing_is_given_up),
 		cmocka_unit_test(test_one_that_drips_is_given_up), cmocka_unit_test(test_one_that_is_slow_is_waited_for),
-		cmocka_unit_test(test_a_flood_hides_nothing), cmocka_unit_test(test_a_head_that_lies_is_refused) };
+		cmocka_unit_test(test_a_flood_hides_nothing), cmocka_unit_test(test_a_head_that_lies_is_refused),
+		cmocka_unit_test(test_an_hour_of_standstill_is_nobodys_fault), cmocka_unit_test(test_nobody_waits_nobody_wakes),
+		cmocka_unit_test(test_a_tail_that_is_taken_back) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
