@@ -16,7 +16,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 SHELL := /bin/bash
 
 MODE ?= release
-MODES := release debug asan tsan norecovery planted migrating foreign stranger cov fuzz
+MODES := release debug asan tsan norecovery planted migrating planted-migrating foreign stranger cov fuzz
 ifeq ($(filter $(MODE),$(MODES)),)
 $(error MODE=$(MODE) is none of: $(MODES))
 endif
@@ -47,6 +47,7 @@ CFLAGS_stranger := $(CFLAGS_release) -DTREFOIL_TEST_PROTOCOL=99
 CFLAGS_norecovery := -O2 -g -DTREFOIL_DEBUG -DTREFOIL_NO_RECOVERY
 # Mistakes made on purpose (base/planted.h): for the tests of strikes, and for nobody else.
 CFLAGS_planted := $(CFLAGS_release) -DTREFOIL_PLANTED
+CFLAGS_planted-migrating := $(CFLAGS_migrating) -DTREFOIL_PLANTED
 CFLAGS_asan := -O1 -g -DTREFOIL_DEBUG -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 # The ring's fences order its wait words, not its data: that the sanitizer does not see them costs nothing.
 CFLAGS_tsan := -O1 -g -DTREFOIL_DEBUG -fsanitize=thread $(if $(IS_CLANG),,-Wno-tsan)
@@ -106,7 +107,7 @@ endif
 # Daemons whose worker is owned by an attacker (tests/hostile/owned.h): the daemon's own objects, and what takes over.
 OWNED := $(patsubst %,$O/tests/hostile/%,transportd hostd gattd)
 OWNED_OBJS := $(patsubst %.c,$O/%.o,$(wildcard tests/hostile/*.c))
-OWNED_WRAP := program_main sandbox_enter io_uring_register
+OWNED_WRAP := program_main sandbox_enter io_uring_register segment_attach step_recover
 
 all: $(call archive,$(LIBS)) $(foreach p,$(PROGS),$(call bin,$p)) $(CORES:%=$O/%.checked)
 tests: all $(TEST_BINS) $(OWNED)

@@ -62,12 +62,13 @@ def middle(runs):
 
 
 def cores(quick):
-    """Each real core, ns of CPU a packet, with and without the undo log (tests/load/cores.c); the best of some runs."""
+    """Each real core, ns of CPU a packet, with and without the undo log (tests/load/cores.c); the best of some runs, in turns: where a
+    run's pages happen to lie, and what else the machine does, is a fifth of its time."""
     programs = {"with": BIN / "cores", "without": BIN / "cores-plain"}
     if not all(p.exists() for p in programs.values()):
         return None
     best = {}
-    for _ in range(1 if quick else 5):
+    for _ in range(1 if quick else 15):
         for which, program in programs.items():
             out = subprocess.run([str(program), "8", "32"], capture_output=True, text=True, check=True).stdout
             for name, ns in re.findall(r"^(\S.*?)\s+8\s+32\s+([\d.]+)", out, re.M):

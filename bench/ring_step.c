@@ -99,7 +99,7 @@ static void relay_bare(struct duel *d)
 
 static void work(struct duel *d, const struct core *core)
 {
-	struct arena_plan plan = { .pools = core->pools, .version = core->version };
+	struct arena_plan plan = step_plan(core, &(struct arena_limits){ { 0 } }, 0);
 	size_t octets = (arena_size(&plan) + 4095) & ~(size_t)4095;
 	uint8_t buf[DUEL_SIZE_MAX];
 	struct record h;

@@ -22,6 +22,9 @@ static int on_failed(void *self, struct control_in *in, const Failed *m)
 	(void)in;
 	current->error = m->error < 0 ? m->error : -EIO;
 	snprintf(current->why, sizeof current->why, "%s", m->why);
+	for (char *c = current->why; *c; c++)		/* some of it may be a worker's words: no control of a terminal */
+		if (*c < ' ' || *c > '~')
+			*c = '?';
 	return 0;
 }
 

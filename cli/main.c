@@ -5,12 +5,14 @@
 #include <string.h>
 #include "base/types.h"
 #include "cli/cli.h"
+#include "runtime/recording_file.h"
 
 static const struct command {
 	const char *name, *args, *summary;
 	int (*run)(struct cli *c, int argc, char **argv);
 } commands[] = {
-	{ "up", "[--config FILE] [--transport NAME] [--air LISTEN]... [--btsnoop FILE] [--record DIR] [--quarantine DIR]",
+	{ "up", "[--config FILE] [--transport NAME] [--air LISTEN]... [--btsnoop FILE] [--log LEVEL]\n"
+	    "           [--record DIR [--record-size MIB]] [--quarantine DIR]",
 	    "start the pipeline in the foreground and hold its descriptors", cli_up },
 	{ "status", "", "processes, controller, links, connections", cli_status },
 	{ "restart", "[--cold] transportd|hostd|gattd", "replace that worker now, without loss", cli_restart },
@@ -36,7 +38,9 @@ static void usage(FILE *to)
 		fprintf(to, "  %-8s %s\n           %s\n", commands[i].name, commands[i].args, commands[i].summary);
 	fputs("\n  --run-dir DIR  default $TREFOIL_RUN_DIR, else $XDG_RUNTIME_DIR/trefoil, else /run/trefoil\n"
 	      "  --json         one JSON object, or one a line\n"
-	      "exit: 0 done, 1 failed, 2 usage, 3 no daemon there\n", to);
+	      "  --log LEVEL    error, warn, info or debug\n", to);
+	fprintf(to, "  --record-size  MiB, default %d\n"
+	      "exit: 0 done, 1 failed, 2 usage, 3 no daemon there\n", RECORDING_MIB);
 }
 
 /* --run-dir and --json may stand before or behind the command: take them out wherever they are.  Returns the new argc, < 0. */

@@ -42,9 +42,6 @@ int main(int argc, char **argv)
 		.name = "gattd",
 		.core = &gatt_core,
 		.up = "hostd",
-		/* hostd's side of the windows, with the heads of their records. */
-		.ring_base = GATT_SHARED_OCTETS * 9 / 8,
-		.ring_each = GATT_WINDOW_IN * 9 / 8,
 		.configure = configure,
 	};
 

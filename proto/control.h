@@ -26,7 +26,7 @@ enum {
 	CONTROL_PROTOCOL = 1,
 	/* What a supervisor and its worker agree on, who may be of two builds: their frames, the records of all links, stats.h. */
 #ifndef TREFOIL_TEST_PROTOCOL
-	CONTROL_WORKER_PROTOCOL = 1,
+	CONTROL_WORKER_PROTOCOL = 2,
 #else
 	CONTROL_WORKER_PROTOCOL = TREFOIL_TEST_PROTOCOL,	/* a build that tests a refusal */
 #endif
@@ -79,6 +79,9 @@ typedef Trefoil__Control__V1__LinkStatus LinkStatus;
 #define CONTROL_INIT(NAME) TREFOIL__CONTROL__V1__##NAME##__INIT	/* Hello m = CONTROL_INIT(HELLO); LINK_STATUS, too */
 #define CONTROL_CASE(CASE) TREFOIL__CONTROL__V1__FRAME__BODY_##CASE
 #define CONTROL_STR(s) ((char *)(uintptr_t)(s))
+/* Detach.why, of a worker to its supervisor. */
+#define DETACH_LIED "its ring lied"
+#define DETACH_STILL "it takes nothing"
 
 struct control_out {			/* a frame that waits for room in the socket */
 	struct control_out *next;

@@ -159,6 +159,14 @@ int fds_inherited(struct fd_set_named *ret)
 	return r;
 }
 
+bool fds_has(const struct fd_set_named *s, const char *name)
+{
+	for (unsigned i = 0; i < s->count; i++)
+		if (!strcmp(s->at[i].name, name))
+			return true;
+	return false;
+}
+
 int fds_take(struct fd_set_named *s, const char *name)
 {
 	for (unsigned i = s->count; i-- > 0; )

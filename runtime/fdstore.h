@@ -51,6 +51,7 @@ void fdstore_close(struct fdstore *f);
 int fds_inherited(struct fd_set_named *ret);
 /* Take `name` out of the set: the caller's; -1 if it is not there.  Of several by one name the last one. */
 int fds_take(struct fd_set_named *s, const char *name);
+bool fds_has(const struct fd_set_named *s, const char *name);
 void fds_close(struct fd_set_named *s);		/* what is left */
 
 /* ---- receiver ---- */

@@ -13,7 +13,7 @@
 #include "shm/arena.h"
 #include "shm/segment.h"
 
-enum { LEDGER_E_FOREIGN = 1, LEDGER_VERSION = 4 };
+enum { LEDGER_E_FOREIGN = 1, LEDGER_VERSION = 5 };
 
 struct ledger_link {
 	_Atomic uint32_t generation;	/* of the descriptors in store; 0: there is no link */
@@ -21,6 +21,11 @@ struct ledger_link {
 	_Atomic uint64_t size;		/* octets of data of either ring */
 	_Atomic uint32_t lost;		/* the neighbour was given up: a new link when it comes back */
 	uint32_t pad;
+};
+/* What the binary that works on an arena says of it: octets to map, octets up to the end of its slots. */
+struct arena_said {
+	uint64_t size, image_octets, layout_hash;
+	uint32_t version, pad;
 };
 struct ledger {
 	uint32_t magic, version;
@@ -37,7 +42,7 @@ struct ledger {
 	_Atomic uint32_t place;
 	_Atomic uint32_t takeovers, takeovers_refused;
 	uint32_t pad;
-	_Atomic uint64_t arena_size[2];	/* octets, as the binary of that place said */
+	struct arena_said arena[2];	/* of either place; changed only where it does not count */
 	struct arena_limits limits;
 	struct ledger_link link[STEP_LINKS];
 	struct strikes strikes;

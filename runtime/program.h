@@ -21,8 +21,7 @@ struct program {
 	const char *up, *down;		/* the neighbours' names; NULL: none.  Downstream dials upstream's NAME.sock */
 	bool ready_when_attached;	/* its core gives no NOTICE_READY: it is ready once its worker and links are there */
 	unsigned hears_of;		/* bit l: its core is told when the neighbour's worker on link l goes and comes */
-	uint64_t ring_size;		/* octets of ring data on the link upstream, a power of two; 0: RING_SIZE_DEFAULT ... */
-	uint64_t ring_base, ring_each;	/* ... and more, where so much and so much a connection is to fit it */
+	uint64_t ring_size;		/* octets of ring data on the link upstream, a power of two; 0: RING_SIZE_DEFAULT */
 
 	/* Supervisor side. */
 	int (*configure)(const struct device *d, struct config_sink *sink);	/* every RECORD_CONFIG of this daemon but DONE */

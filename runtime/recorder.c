@@ -57,9 +57,9 @@ static void put_link(struct recorder *r, const struct step *s, unsigned l)
 }
 
 /* A worker's life begins, or a half begins in the middle of one. */
-static void put_life(struct recorder *r, const struct step *s)
+static void put_life(struct recorder *r, const struct step *s, uint16_t flags)
 {
-	put(r, &(struct recording_entry){ .kind = ENTRY_LIFE, .now_ns = s->now_ns }, NULL);
+	put(r, &(struct recording_entry){ .kind = ENTRY_LIFE, .flags = flags, .now_ns = s->now_ns }, NULL);
 	for (unsigned l = 0; l < STEP_LINKS; l++)
 		if (s->link[l].generation) {
 			put_link(r, s, l);
@@ -78,7 +78,7 @@ static void use_half(struct recorder *r, uint64_t generation)
 }
 
 /* The other half, from the arena as it is committed.  Until its `ready` is stored the half before it counts. */
-static void begin_half(struct recorder *r, const struct step *s, uint64_t generation)
+static void begin_half(struct recorder *r, const struct step *s, uint64_t generation, uint16_t flags)
 {
 	struct recording_half *h = half_of(r, generation);
 	uint8_t *image = r->at + RECORDING_DATA_AT + (generation & 1) * r->half_octets;
@@ -94,7 +94,7 @@ static void begin_half(struct recorder *r, const struct step *s, uint64_t genera
 	h->check = recording_half_check(h);
 	h->end = (struct recording_end){ 0 };
 	use_half(r, generation);
-	put_life(r, s);
+	put_life(r, s, flags);
 	show_tail(r);
 	atomic_store_explicit(&h->ready, generation, memory_order_release);
 }
@@ -222,11 +222,13 @@ int recorder_begin(struct recorder *r, const struct step *s)
 	if (!r->scratch)
 		return -ENOMEM;
 	if (resume(r, s)) {
-		put_life(r, s);
+		r->half->end.check = 0;		/* this half goes on: it does not end there any more */
+		atomic_signal_fence(memory_order_seq_cst);
+		put_life(r, s, 0);
 	} else {
 		uint64_t a = half_of(r, 0)->ready, b = half_of(r, 1)->ready;
 
-		begin_half(r, s, (a > b ? a : b) + 1);
+		begin_half(r, s, (a > b ? a : b) + 1, 0);
 	}
 	return 0;
 }
@@ -304,7 +306,7 @@ static void go_over(struct recorder *r, const struct step *s, uint64_t least)
 		return;
 	if (!r->lost)		/* else this half ends at an earlier epoch than the arena's */
 		leave_half(r, s);
-	begin_half(r, s, r->generation + 1);
+	begin_half(r, s, r->generation + 1, LIFE_GOES_ON);
 }
 
 void recorder_committed(struct recorder *r, const struct step *s)

@@ -81,7 +81,13 @@ struct recording_commit recording_sum_up(const struct step *s, const uint64_t fr
 	return c;
 }
 
-struct recording_head recording_head_for(const char *core, const struct arena_plan *plan, enum recording_kind kind,
+struct recording_layout recording_layout_of(const struct arena_plan *plan)
+{
+	return (struct recording_layout){ .version = plan->version, .hash = arena_layout_hash(plan),
+		.image_octets = arena_image_octets(plan), .limits = plan->limits, .config_hash = plan->config_hash };
+}
+
+struct recording_head recording_head_for(const char *core, const struct recording_layout *of, enum recording_kind kind,
     uint64_t half_octets)
 {
 	struct recording_head h;
@@ -91,17 +97,17 @@ struct recording_head recording_head_for(const char *core, const struct arena_pl
 	h.version = RECORDING_VERSION;
 	h.kind = kind;
 	snprintf(h.core, sizeof h.core, "%s", core);
-	h.core_version = plan->version;
+	h.core_version = of->version;
 	h.halves = kind == RECORDING_RUN ? 2 : 1;
-	h.limits = plan->limits;
-	h.layout_hash = arena_layout_hash(plan);
-	h.config_hash = plan->config_hash;
+	h.limits = of->limits;
+	h.layout_hash = of->hash;
+	h.config_hash = of->config_hash;
 	h.half_octets = half_octets;
 	h.check = recording_head_check(&h);
 	return h;
 }
 
-uint64_t recording_half_least(const struct arena_plan *plan)
+uint64_t recording_half_least(const struct recording_layout *of)
 {
-	return ((arena_image_octets(plan) + 63) & ~63ull) + LEAST_ENTRIES;
+	return ((of->image_octets + 63) & ~63ull) + LEAST_ENTRIES;
 }

@@ -15,8 +15,9 @@
  *   log      of a step that was open: only a quarantine file has one.  Taken back before anything else
  *   entries  struct recording_entry and its payload, 8-aligned, one after the other
  *
- *   LIFE     a worker has started: it has no links             LINK     it has attached this link (position: generation;
- *   DETACH   it has let go of link                                      past: octets of the ring out, word: of the ring in)
+ *   LIFE     a worker has started, or goes on in this half:    LINK     it has attached this link (position: generation;
+ *            it has no links                                            past: octets of the ring out, word: of the ring in)
+ *   DETACH   it has let go of link
  *   SETTLE   the core has heard of the fresh links in `link` (a bit each: core.on_link)
  *   TAKE     a record: position, past, word and time as its ring had them; the payload.  core.on_record
  *   SKIP     a record in quarantine, likewise; flags: the rung.  core.on_poison
@@ -48,7 +49,8 @@ enum recording_entry_kind {
 	ENTRY_LIFE = 1, ENTRY_LINK, ENTRY_DETACH, ENTRY_SETTLE, ENTRY_TAKE, ENTRY_SKIP, ENTRY_ACT, ENTRY_ENTROPY, ENTRY_COMMIT,
 	ENTRY_OWN, ENTRY_KINDS
 };
-#define RECORDING_FD "recording"	/* the file's name among what the supervisor keeps */
+enum { LIFE_GOES_ON = 1 };		/* flags of a LIFE: the half begins in the middle of one, with the links that it has */
+#define RECORDING_FD "recording"	/* the file's name among what a worker is given */
 #define RECORDING_MAGIC 0x314365526c666554ull	/* "TeflReC1" */
 
 struct recording_head {
@@ -155,8 +157,16 @@ void recorder_committed(struct recorder *r, const struct step *s);
 /* A clean end: leave what a replay is compared with. */
 void recorder_end(struct recorder *r, const struct step *s);
 
-/* Fills in head and check for a core's plan. */
-struct recording_head recording_head_for(const char *core, const struct arena_plan *plan, enum recording_kind kind,
+/* The arena that a file is for.  Its worker may be another binary than the one that makes the file: then these are its words. */
+struct recording_layout {
+	uint32_t version;
+	uint64_t hash, image_octets;	/* arena_layout_hash, arena_image_octets */
+	struct arena_limits limits;
+	uint64_t config_hash;
+};
+struct recording_layout recording_layout_of(const struct arena_plan *plan);
+/* Fills in head and check. */
+struct recording_head recording_head_for(const char *core, const struct recording_layout *of, enum recording_kind kind,
     uint64_t half_octets);
-/* The least that a half must have for a plan. */
-uint64_t recording_half_least(const struct arena_plan *plan);
+/* The least that a half must have. */
+uint64_t recording_half_least(const struct recording_layout *of);

@@ -8,7 +8,6 @@
 #include <unistd.h>
 #include "base/hash.h"
 #include "runtime/recording_file.h"
-#include "shm/arena_image.h"
 
 enum { NAME_MAX_HERE = 64 };
 
@@ -69,24 +68,60 @@ static int put_at(int fd, const void *from, uint64_t len, uint64_t at)
 	return 0;
 }
 
-int recording_create(int dir, const char *core, const struct arena_plan *plan, unsigned mib)
+int recording_prepare(int dir, const char *core, const struct recording_layout *of, unsigned mib)
 {
 	uint64_t half = ((uint64_t)mib << 20) / 2;
-	char name[NAME_MAX_HERE], old[NAME_MAX_HERE];
+	char name[NAME_MAX_HERE];
 	struct recording_head h;
 	int fd, r;
 
-	if (half < recording_half_least(plan))
-		half = (recording_half_least(plan) + 4095) & ~4095ull;
-	h = recording_head_for(core, plan, RECORDING_RUN, half);
-	snprintf(name, sizeof name, "%s.recording", core);
-	snprintf(old, sizeof old, "%s.recording.old", core);
-	if (renameat(dir, name, dir, old) < 0 && errno != ENOENT)
+	if (half < recording_half_least(of))
+		half = (recording_half_least(of) + 4095) & ~4095ull;
+	h = recording_head_for(core, of, RECORDING_RUN, half);
+	snprintf(name, sizeof name, "%s.recording.new", core);
+	if (unlinkat(dir, name, 0) < 0 && errno != ENOENT)
 		return -errno;
 	fd = make(dir, name, RECORDING_DATA_AT + 2 * half);
 	if (fd < 0)
 		return fd;
 	r = put_at(fd, &h, sizeof h, 0);
+	if (!r)
+		return fd;
+	close(fd);
+	unlinkat(dir, name, 0);
+	return r;
+}
+
+int recording_take_place(int dir, const char *core, int fd)
+{
+	char name[NAME_MAX_HERE], new[NAME_MAX_HERE], old[NAME_MAX_HERE];
+	struct stat is, ours;
+
+	snprintf(name, sizeof name, "%s.recording", core);
+	snprintf(new, sizeof new, "%s.recording.new", core);
+	snprintf(old, sizeof old, "%s.recording.old", core);
+	if (fstatat(dir, new, &is, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	if (fd < 0 || fstat(fd, &ours) < 0 || is.st_dev != ours.st_dev || is.st_ino != ours.st_ino)
+		return unlinkat(dir, new, 0) < 0 ? -errno : 0;
+	if (renameat(dir, name, dir, old) < 0 && errno != ENOENT)
+		return -errno;
+	return renameat(dir, new, dir, name) < 0 ? -errno : 0;
+}
+
+int recording_create(int dir, const char *core, const struct recording_layout *of, unsigned mib)
+{
+	char name[NAME_MAX_HERE], old[NAME_MAX_HERE];
+	int fd, r;
+
+	snprintf(name, sizeof name, "%s.recording", core);
+	snprintf(old, sizeof old, "%s.recording.old", core);
+	if (renameat(dir, name, dir, old) < 0 && errno != ENOENT)	/* first: there need not be room for three */
+		return -errno;
+	fd = recording_prepare(dir, core, of, mib);
+	if (fd < 0)
+		return fd;
+	r = recording_take_place(dir, core, fd);
 	if (!r)
 		return fd;
 	close(fd);
@@ -131,27 +166,29 @@ static int make_next(int dir, const char *core, uint64_t octets, int *ret_number
 	return -ENOSPC;
 }
 
-int quarantine_create(int dir, const char *core, const struct arena_plan *plan, const void *arena,
+int quarantine_create(int dir, const char *core, const struct recording_layout *of, struct bytes arena,
     const struct quarantine_entries *entries)
 {
-	uint64_t image = arena_image_octets(plan), log = (uint32_t)*(const uint64_t *)arena, half;
+	uint64_t image = of->image_octets, log, half;
 	struct recording_half h;
 	struct recording_head head;
 	int fd, n = 0, r;
 
-	if (image > arena_size(plan))
+	if (image < sizeof log || image % 64 || image > arena.len)
 		return -EINVAL;
-	if (log > arena_size(plan) - image)	/* a lie of its worker's: the reader will say so */
+	memcpy(&log, arena.at, sizeof log);
+	log = (uint32_t)log;
+	if (log > arena.len - image)	/* a lie of its worker's: the reader will say so */
 		log = 0;
 	memset(&h, 0, sizeof h);
 	h.image_octets = image;
 	h.log_octets = log;
-	h.image_hash = hash_octets(hash_octets(HASH_START, arena, image), (const uint8_t *)arena + image, log);
-	h.mapped_at = (uint64_t)(uintptr_t)arena;
+	h.image_hash = hash_octets(hash_octets(HASH_START, arena.at, image), arena.at + image, log);
+	h.mapped_at = (uint64_t)(uintptr_t)arena.at;
 	h.check = recording_half_check(&h);
 	h.tail = recording_tail(entries->len, 0);
 	half = recording_entries_at(&h) + entries->len;
-	head = recording_head_for(core, plan, RECORDING_QUARANTINE, half);
+	head = recording_head_for(core, of, RECORDING_QUARANTINE, half);
 	fd = make_next(dir, core, RECORDING_DATA_AT + half, &n);
 	if (fd < 0)
 		return fd;
@@ -159,7 +196,7 @@ int quarantine_create(int dir, const char *core, const struct arena_plan *plan, 
 	if (!r)
 		r = put_at(fd, &h, sizeof h, RECORDING_HALVES_AT);
 	if (!r)
-		r = put_at(fd, arena, image + log, RECORDING_DATA_AT);
+		r = put_at(fd, arena.at, image + log, RECORDING_DATA_AT);
 	if (!r)
 		r = put_at(fd, entries->at, entries->len, RECORDING_DATA_AT + recording_entries_at(&h));
 	close(fd);

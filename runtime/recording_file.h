@@ -11,19 +11,24 @@ enum { RECORDING_WHY = 160, RECORDING_MIB = 32, RECORDING_MIB_MAX = 4096, QUARAN
 /* Open a directory for such files.  Returns a descriptor; -errno, and why (a line for a person). */
 int recording_dir_open(const char *path, char why[RECORDING_WHY]);
 
-/* DIR/CORE.recording, empty, with room for `mib` (more if the arena needs it) set aside; one that is there becomes
- * CORE.recording.old.  Returns its descriptor, -errno. */
-int recording_create(int dir, const char *core, const struct arena_plan *plan, unsigned mib);
+/* DIR/CORE.recording.new, empty, with room for `mib` (more if the arena needs it) set aside.  It is not yet decided that it will
+ * be used.  Returns its descriptor, -errno. */
+int recording_prepare(int dir, const char *core, const struct recording_layout *of, unsigned mib);
+/* Is CORE.recording.new the file behind `fd`, it becomes CORE.recording, and one that is there CORE.recording.old; else it was
+ * not used, and is removed.  May be killed and repeated.  Returns 0 (also: there is no such file), -errno. */
+int recording_take_place(int dir, const char *core, int fd);
+/* Both at once.  Returns a descriptor, -errno. */
+int recording_create(int dir, const char *core, const struct recording_layout *of, unsigned mib);
 
 /* DIR/CORE-N.quarantine with the lowest N from 1 to QUARANTINE_FILES that is free: an arena as it lies there, and entries.
  *
- * @arena    mapped, may be in the middle of a step; what it says is not believed
+ * @arena    as it is mapped, all of it; may be in the middle of a step; what it says is not believed
  * @entries  made by quarantine_add
  *
- * Returns N; -ENOSPC: all are in use; -errno. */
+ * Returns N; -ENOSPC: all are in use; -EINVAL: `of` is none that fits in the arena; -errno. */
 struct quarantine_entries { uint8_t *at; size_t len, cap; };
 int quarantine_add(struct quarantine_entries *q, struct recording_entry e, const void *payload);
-int quarantine_create(int dir, const char *core, const struct arena_plan *plan, const void *arena,
+int quarantine_create(int dir, const char *core, const struct recording_layout *of, struct bytes arena,
     const struct quarantine_entries *entries);
 
 /* A file as a reader has it: checked from its head to the last entry that counts. */
@@ -39,7 +44,9 @@ struct recording {
 	} part[2];
 	unsigned parts;
 };
-/* Returns 0; -errno or -EINVAL, and why.  @ret  recording_free */
+/* One that is being written may be read: where a half was begun anew meanwhile it is read again, a few times.
+ *
+ * Returns 0; -errno or -EINVAL, and why.  @ret  recording_free */
 int recording_load(const char *path, struct recording *ret, char why[RECORDING_WHY]);
 void recording_free(struct recording *r);
 /* The entry at *at of a part, and on to the next.  False: that was all. */

@@ -10,17 +10,35 @@
 #include "runtime/recording_file.h"
 #include "shm/arena_image.h"
 
+enum { LOAD_TRIES = 5 };
+
 static int bad(char why[RECORDING_WHY], const char *what)
 {
 	snprintf(why, RECORDING_WHY, "%s", what);
 	return -EINVAL;
 }
 
-static int read_file(const char *path, struct recording *r, char why[RECORDING_WHY])
+/* Octets from `at` on.  Returns 0, or why not. */
+static int read_at(int fd, uint8_t *to, uint64_t len, uint64_t at, char why[RECORDING_WHY])
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	while (len) {
+		ssize_t got = pread(fd, to, len, (off_t)at);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			return bad(why, got < 0 ? strerror(errno) : "it became shorter while it was read");
+		to += got;
+		at += (uint64_t)got;
+		len -= (uint64_t)got;
+	}
+	return 0;
+}
+
+static int open_file(const char *path, struct recording *r, char why[RECORDING_WHY])
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), err = 0;
 	struct stat st;
-	int err = 0;
 
 	if (fd < 0 || fstat(fd, &st) < 0) {
 		err = -errno;
@@ -32,20 +50,12 @@ static int read_file(const char *path, struct recording *r, char why[RECORDING_W
 	} else {
 		r->size = (uint64_t)st.st_size;
 		r->at = malloc(r->size);
-		for (uint64_t n = 0; r->at && n < r->size && !err;) {
-			ssize_t got = read(fd, r->at + n, r->size - n);
-
-			if (got <= 0)
-				err = bad(why, got < 0 ? strerror(errno) : "it became shorter while it was read");
-			else
-				n += (uint64_t)got;
-		}
 		if (!r->at)
 			err = bad(why, "out of memory");
 	}
-	if (fd >= 0)
+	if (err && fd >= 0)
 		close(fd);
-	return err;
+	return err ? err : fd;
 }
 
 static int check_head(struct recording *r, char why[RECORDING_WHY])
@@ -142,17 +152,55 @@ static int find_parts(struct recording *r, char why[RECORDING_WHY])
 	return 0;
 }
 
+/* Does a worker write, and has it begun or left a half since this was read?  What is read of it is then of two times. */
+static bool turned_over(const struct recording *r, int fd)
+{
+	struct recording_half was, is;
+	char why[RECORDING_WHY];
+
+	if (r->head.kind != RECORDING_RUN)
+		return false;
+	for (unsigned n = 0; n < 2; n++) {
+		uint64_t at = RECORDING_HALVES_AT * (1 + n);
+
+		memcpy(&was, r->at + at, sizeof was);
+		if (read_at(fd, (uint8_t *)&is, sizeof is, at, why))
+			return false;
+		if (was.generation != is.generation || was.check != is.check || was.ready != is.ready ||
+		    memcmp(&was.end, &is.end, sizeof is.end))
+			return true;
+	}
+	return false;
+}
+
+static int load_once(int fd, struct recording *r, char why[RECORDING_WHY])
+{
+	int err = read_at(fd, r->at, r->size, 0, why);
+
+	r->parts = 0;
+	if (!err)
+		err = check_head(r, why);
+	if (!err)
+		err = find_parts(r, why);
+	return err;
+}
+
 int recording_load(const char *path, struct recording *ret, char why[RECORDING_WHY])
 {
+	unsigned tries = 0;
 	struct recording r;
-	int err;
+	int err, fd;
 
 	memset(&r, 0, sizeof r);
-	err = read_file(path, &r, why);
-	if (!err)
-		err = check_head(&r, why);
-	if (!err)
-		err = find_parts(&r, why);
+	fd = open_file(path, &r, why);
+	if (fd < 0)
+		return fd;
+	do
+		err = load_once(fd, &r, why);
+	while (err && turned_over(&r, fd) && ++tries < LOAD_TRIES);
+	if (err && tries == LOAD_TRIES)
+		err = bad(why, "it is being written, and a half was begun anew each time it was read: try again");
+	close(fd);
 	if (err)
 		recording_free(&r);
 	else

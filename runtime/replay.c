@@ -36,6 +36,8 @@ static const char *own_name(const struct program *p, unsigned what)
 			return p->own_entries[i];
 	return NULL;
 }
+/* The rest of a life of which something has been seen. */
+static bool goes_on(const struct replay *r, const struct recording_entry *e) { return r->lives && e->flags & LIFE_GOES_ON; }
 
 static void tell_entry(const struct replay *r, const char *before, const struct recording_entry *e)
 {
@@ -48,7 +50,8 @@ static void tell_entry(const struct replay *r, const char *before, const struct 
 		printf("%s: %s%s result=%lld more=%llu octets=%u\n", r->p->name, before, own_name(r->p, e->flags) ? own_name(r->p, e->flags) : "?", (long long)e->word,
 		    (unsigned long long)e->position, e->len);
 	else
-		printf("%s: %s%s\n", r->p->name, before, e->kind ? entry_names[e->kind] : "start");
+		printf("%s: %s%s%s\n", r->p->name, before, e->kind ? entry_names[e->kind] : "start",
+		    e->kind == ENTRY_LIFE && e->flags & LIFE_GOES_ON ? " goes on" : "");
 }
 
 /* What an entry says must be possible before anything acts on it. */
@@ -206,7 +209,7 @@ int replay_do(struct replay *r, const struct recording_entry *e, const uint8_t *
 		arena_rollback(&r->arena);
 		step_open(s, &r->arena, r->p->core);
 		s->now_ns = e->now_ns;
-		r->lives++;
+		r->lives += !goes_on(r, e);
 		return 0;
 	case ENTRY_LINK:
 		return on_link(r, e);
@@ -316,8 +319,7 @@ static int check_plan(struct replay *r)
 	const struct recording_head *h = &r->file.head;
 	const struct core *core = r->p->core;
 
-	r->plan = (struct arena_plan){ .pools = core->pools, .limits = h->limits, .version = core->version,
-	    .config_hash = h->config_hash };
+	r->plan = step_plan(core, &h->limits, h->config_hash);
 	if (strcmp(h->core, core->name))
 		return replay_differ(r, "it is one of %s, not of %s", h->core, core->name);
 	if (h->core_version != core->version)

@@ -19,7 +19,7 @@ struct replay {
 	uint8_t *at, *scratch;
 	struct ring_region *mine[STEP_LINKS], *theirs[STEP_LINKS];
 	uint64_t from[STEP_LINKS];	/* tails at the last commit */
-	uint64_t steps, records, acts, lives;
+	uint64_t steps, records, acts, lives;	/* one that goes on in a later half is counted once */
 	bool compared;				/* a whole state, as of the epoch compared_epoch */
 	uint32_t compared_epoch;
 	const struct recording_part *part;

@@ -2,10 +2,11 @@
 #include <signal.h>
 #include <string.h>
 #include "runtime/strikes.h"
+#include "shm/stats.h"
 
 static const uint64_t window_ns = (uint64_t)STRIKE_WINDOW_MS * 1000000;
 
-bool strike_counts(int signal, bool step_open)
+bool strike_counts(int signal, bool at_work)
 {
 	switch (signal) {
 	case SIGSEGV:
@@ -15,9 +16,23 @@ bool strike_counts(int signal, bool step_open)
 	case SIGFPE:
 	case SIGSYS:
 	case SIGXCPU:		/* the watchdog */
-		return step_open;
+		return at_work;
 	default:
 		return false;
+	}
+}
+
+void flight_check(struct flight *f, const uint64_t tail[STEP_LINKS], const uint64_t size[STEP_LINKS])
+{
+	unsigned l = (unsigned)f->what - 1;
+
+	if (f->what >= 1 && f->what <= STEP_LINKS && (f->position & 7 || tail[l] - f->position > size[l]))
+		f->what = FLIGHT_ACT;		/* no record is there */
+	for (l = 0; l < STEP_LINKS; l++) {
+		if (tail[l] - f->furthest[l] > size[l])
+			f->furthest[l] = 0;
+		if (tail[l] - f->consumed[l] > size[l])
+			f->consumed[l] = 0;
 	}
 }
 

@@ -1,7 +1,8 @@
 /* runtime/strikes.h - what the death of a worker means for the record that it was at.
  *
- * A death counts only if a step was open and the death was the worker's own (SEGV, BUS, ABRT, ILL, FPE, SYS, or the watchdog);
- * SIGKILL never counts.  The ladder, as long as the worker does not get past the place where it died:
+ * A death counts only if it was the worker's own (SEGV, BUS, ABRT, ILL, FPE, SYS, or the watchdog), and a step was open or it had
+ * not committed one yet: then it has died of what it found.  SIGKILL never counts.  The ladder, as long as the worker does not
+ * get past the place where it died:
  *
  *   first    retry; from here on one record a step, until past the furthest position of the dead batch
  *   second   the record named by the flight words is quarantined: skipped in a step of its own, its connection ended
@@ -46,8 +47,12 @@ struct strikes {				/* in the ledger */
 	uint32_t timed, pad;			/* the deaths counted were at what is done on time: no record is to blame */
 };
 
-/* Is this way of dying the worker's own?  `signal`: 0 where it exited. */
-bool strike_counts(int signal, bool step_open);
+/* Is this way of dying the worker's own, and at work?  `signal`: 0 where it exited. */
+bool strike_counts(int signal, bool at_work);
+/* What a dead worker said of itself may be a lie, for it may have been owned: positions that its rings cannot have are left out.
+ *
+ * @tail, @size  how far the ring that it read on each link had been filled, and octets of that ring; size 0: no such link */
+void flight_check(struct flight *f, const uint64_t tail[STEP_LINKS], const uint64_t size[STEP_LINKS]);
 /* A death that counts has happened.  Returns what to do; s says the rest. */
 enum strike_verdict strikes_add(struct strikes *s, const struct flight *f);
 /* After a cold start positions begin anew: nothing of the old ones holds, the ladder's height does. */

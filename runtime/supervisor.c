@@ -185,9 +185,6 @@ static int open_basics(struct supervisor *s)
 		return r;
 	}
 	s->formed = s->device;
-	r = sup_files_open(s);
-	if (r)
-		return r;
 	if (s->opt.log_given || s->device->log_level_given)
 		log_set_level(s->opt.log_given ? s->opt.log : s->device->log_level);
 	r = run_dir_make(&s->dir, s->device->group_given ? s->device->group : (gid_t)CONTROL_GROUP_NONE);
@@ -243,7 +240,7 @@ static struct supervisor *new_supervisor(const struct program *p, const struct s
 	s->opt = *o;
 	s->dir = (struct run_dir)RUN_DIR_NONE;
 	s->store = (struct fdstore)FDSTORE_NONE;
-	s->listener = s->listen_watch = s->signals = s->signal_watch = s->record_dir = s->quarantine_dir = -1;
+	s->listener = s->listen_watch = s->signals = s->signal_watch = s->record_dir = s->quarantine_dir = s->recording = -1;
 	s->ledger_segment = s->arena = s->stats_segment = (struct segment)SEGMENT_NONE;
 	s->small.end = (struct link_end)LINK_END_NONE;
 	s->small.worker_region = s->small.watch = -1;
@@ -251,7 +248,7 @@ static struct supervisor *new_supervisor(const struct program *p, const struct s
 		s->link[l].end = s->link[l].offered = (struct link_end)LINK_END_NONE;
 		s->link[l].name = l == LINK_UP ? p->up : l == LINK_DOWN ? p->down : NULL;
 	}
-	s->image = s->takeover.image = s->takeover.pidfd = s->takeover.watch = s->takeover.control_watch = -1;
+	s->image = s->takeover.image = s->takeover.recording = s->takeover.pidfd = s->takeover.watch = s->takeover.control_watch = -1;
 	s->takeover.control = (struct control_link)CONTROL_LINK_NONE;
 	s->takeover.arena = (struct segment)SEGMENT_NONE;
 	sup_image_find(s);

@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #include "runtime/supervisor_private.h"
+#include "shm/arena_image.h"
 
 static const char *const link_prefix[STEP_LINKS] = { "sup", "up", "down" };
 static const char *const link_part[4] = { "mine", "peer", "bell", "peerbell" };
@@ -74,7 +75,7 @@ int supervisor_keep_fd(struct supervisor *s, const char *name, int fd)
 		if (!strncmp(name, link_prefix[l], strlen(link_prefix[l])) && name[strlen(link_prefix[l])] == '.')
 			goto fail;
 	if (!*name || strlen(name) > FDNAME_MAX || strpbrk(name, ": \n") ||
-	    !strncmp(name, "arena", 5) || !strncmp(name, "image", 5) || !strcmp(name, "stats") ||
+	    !strncmp(name, "arena", 5) || !strncmp(name, "image", 5) || !strncmp(name, "recording", 9) || !strcmp(name, "stats") ||
 	    !strcmp(name, "ledger") || !strcmp(name, "listen") || !strcmp(name, "worker"))
 		goto fail;
 	r = -ENOSPC;
@@ -131,32 +132,40 @@ static void drop_all(struct supervisor *s)
 	ledger_link_drop(s->ledger, LINK_SUPERVISOR);
 	fdstore_remove(&s->store, sup_arena_name(s, false));
 	fdstore_remove(&s->store, sup_image_name(s, false));
+	fdstore_remove(&s->store, sup_recording_name(s, false));
 	fdstore_remove(&s->store, "stats");
 	for (unsigned i = 0; i < s->kept.count; i++)
 		fdstore_remove(&s->store, s->kept.at[i].name);
 	fds_close(&s->kept);
+	if (s->recording >= 0)
+		close(s->recording);
+	s->recording = -1;
 	segment_close(&s->arena);
 	segment_close(&s->stats_segment);
 	s->stats = NULL;
 }
 
 /* What the new arena is for.  A binary that is not ours was asked, or its arena stays as large as it was, and for what it was. */
-static uint64_t plan_cold(struct supervisor *s)
+static void plan_cold(struct supervisor *s)
 {
-	uint64_t size = s->cold_size;
+	struct arena_said said = s->cold_said;
+	struct arena_limits limits;
 
-	s->cold_size = 0;
-	if (!size && !s->image_own)
-		return s->ledger->arena_size[s->ledger->place & 1];
-	s->plan = (struct arena_plan){ .pools = s->p->core->pools, .version = s->p->core->version,
-	    .limits = device_limits(s->device), .config_hash = device_cold_hash(s->device) };
+	s->cold_said = (struct arena_said){ 0 };
+	if (!said.size && !s->image_own)
+		return;
+	limits = device_limits(s->device);
+	s->plan = step_plan(s->p->core, &limits, device_cold_hash(s->device));
 	s->ledger->limits = s->plan.limits;
 	s->ledger->config_hash = s->plan.config_hash;
 	s->ledger->worker_uid = device_uid(s->device, s->p->name);
 	if (s->formed != s->device)
 		device_free(s->formed);
 	s->formed = s->device;
-	return size ? size : arena_size(&s->plan);
+	if (!said.size)
+		said = (struct arena_said){ .size = arena_size(&s->plan), .image_octets = arena_image_octets(&s->plan),
+			.layout_hash = arena_layout_hash(&s->plan), .version = s->plan.version };
+	s->ledger->arena[s->ledger->place & 1] = said;
 }
 
 int sup_cold(struct supervisor *s)
@@ -168,8 +177,8 @@ int sup_cold(struct supervisor *s)
 	s->ledger->ready = 0;
 	s->warm = false;
 	drop_all(s);
-	size = plan_cold(s);
-	s->ledger->arena_size[s->ledger->place & 1] = size;
+	plan_cold(s);
+	size = s->ledger->arena[s->ledger->place & 1].size;
 	r = segment_create("trefoil-arena", size, &s->arena);
 	if (!r)
 		r = segment_create("trefoil-stats", stats_size(), &s->stats_segment);
@@ -191,8 +200,10 @@ int sup_cold(struct supervisor *s)
 		r = sup_make_small(s);	/* its barrier covers all that was put before */
 	if (!r)
 		r = sup_configure(s, false);
-	if (!r)
+	if (!r) {
 		s->ledger->formed = 1;
+		s->first = false;
+	}
 	return r;
 }
 
@@ -238,9 +249,8 @@ static int take_memory(struct supervisor *s, struct fd_set_named *set)
 {
 	int arena = fds_take(set, sup_arena_name(s, false)), stats = fds_take(set, "stats"), r;
 
-	s->plan = (struct arena_plan){ .pools = s->p->core->pools, .version = s->p->core->version,
-	    .limits = s->ledger->limits, .config_hash = s->ledger->config_hash };
-	r = arena < 0 ? -EBADF : segment_attach(arena, s->ledger->arena_size[s->ledger->place & 1], true, &s->arena);
+	s->plan = step_plan(s->p->core, &s->ledger->limits, s->ledger->config_hash);
+	r = arena < 0 ? -EBADF : segment_attach(arena, s->ledger->arena[s->ledger->place & 1].size, true, &s->arena);
 	if (r) {
 		if (stats >= 0)
 			close(stats);
@@ -270,9 +280,9 @@ static void take_links(struct supervisor *s, struct fd_set_named *set)
 /* A takeover that had not been decided when the former life ended. */
 static void forget_other_place(struct supervisor *s, struct fd_set_named *set)
 {
-	const char *const names[] = { sup_arena_name(s, true), sup_image_name(s, true) };
+	const char *const names[] = { sup_arena_name(s, true), sup_image_name(s, true), sup_recording_name(s, true) };
 
-	for (unsigned i = 0; i < 2; i++) {
+	for (unsigned i = 0; i < 3; i++) {
 		int fd = fds_take(set, names[i]);
 
 		if (fd < 0)
@@ -296,12 +306,14 @@ static int take_over(struct supervisor *s, struct fd_set_named *set)
 		return r;
 	small = restore_link(s, set, LINK_SUPERVISOR, &s->small.end, &s->small.worker_region);
 	take_links(s, set);
+	r = sup_files_warm(s, fds_take(set, sup_recording_name(s, false)));
 	s->kept = *set;
 	set->count = 0;
 	if (device_cold_hash(s->device) != s->plan.config_hash)
 		log_warn("cold keys of the device file changed: kept as they were until a cold start");
 	/* Not whole: the former life was making it anew.  What it held is told again, or asked for again by its client. */
-	r = small ? sup_small_open(s) : sup_make_small(s);
+	if (!r)
+		r = small ? sup_small_open(s) : sup_make_small(s);
 	if (!r)
 		r = sup_configure(s, false);
 	for (unsigned l = LINK_UP; !r && l < STEP_LINKS; l++)
@@ -365,6 +377,10 @@ int sup_boot(struct supervisor *s)
 	r = fds_inherited(&set);
 	if (r)
 		log_warn("LISTEN_FDS is not in order: nothing is taken over");
+	s->first = !fds_has(&set, "ledger");
+	r = sup_files_open(s);
+	if (r)
+		goto out;
 	r = end_former_worker(s, &set);
 	if (r)
 		goto out;

@@ -5,7 +5,7 @@
 #include "runtime/recording_file.h"
 #include "runtime/supervisor_private.h"
 
-static int open_dir(const char *option, const char *path, int *ret_fd)
+static int open_dir(const struct supervisor *s, const char *option, const char *path, int *ret_fd)
 {
 	char why[RECORDING_WHY];
 	int fd;
@@ -14,18 +14,23 @@ static int open_dir(const char *option, const char *path, int *ret_fd)
 		return 0;
 	fd = recording_dir_open(path, why);
 	if (fd < 0) {
-		log_error(option, LOG_WHY(why));
+		if (s->first)
+			log_error(option, LOG_WHY(why));
+		else
+			log_warn(option, LOG_WHY(why), LOG_STR("then", "no new file is made there"));
 		return fd;
 	}
 	*ret_fd = fd;
 	return 0;
 }
 
+/* Somebody asked for these files, and is there to hear that they cannot be.  Later the pipeline is worth more than they are. */
 int sup_files_open(struct supervisor *s)
 {
-	int r = open_dir("--record", s->opt.record, &s->record_dir);
+	int r = open_dir(s, "--record", s->opt.record, &s->record_dir);
+	int q = open_dir(s, "--quarantine", s->opt.quarantine, &s->quarantine_dir);
 
-	return r ? r : open_dir("--quarantine", s->opt.quarantine, &s->quarantine_dir);
+	return !s->first ? 0 : r ? r : q;
 }
 
 void sup_files_close(struct supervisor *s)
@@ -34,22 +39,88 @@ void sup_files_close(struct supervisor *s)
 		close(s->record_dir);
 	if (s->quarantine_dir >= 0)
 		close(s->quarantine_dir);
-	s->record_dir = s->quarantine_dir = -1;
+	if (s->recording >= 0)
+		close(s->recording);
+	s->record_dir = s->quarantine_dir = s->recording = -1;
 }
 
-/* A cold start: a new arena, so a new recording. */
+/* The layout of the arena in one of the two places: its binary's, which need not be ours. */
+static struct recording_layout layout(const struct supervisor *s, bool other)
+{
+	const struct arena_said *a = &s->ledger->arena[(s->ledger->place & 1) ^ other];
+
+	return (struct recording_layout){ .version = a->version, .hash = a->layout_hash, .image_octets = a->image_octets,
+		.limits = s->plan.limits, .config_hash = s->plan.config_hash };
+}
+
+static unsigned room(const struct supervisor *s) { return s->opt.record_mib ? s->opt.record_mib : RECORDING_MIB; }
+
+static void cannot(struct supervisor *s, int r)
+{
+	if (s->first)
+		log_error("recording cannot be made", LOG_STR("dir", s->opt.record), LOG_ERRNO(r));
+	else if (!s->told_record)
+		log_warn("nothing is recorded from here on", LOG_STR("dir", s->opt.record), LOG_ERRNO(r));
+	s->told_record = true;
+}
+
 int sup_files_cold(struct supervisor *s)
 {
+	struct recording_layout of = layout(s, false);
 	int fd;
 
 	if (s->record_dir < 0)
 		return 0;
-	fd = recording_create(s->record_dir, s->p->name, &s->plan, s->opt.record_mib ? s->opt.record_mib : RECORDING_MIB);
+	fd = recording_create(s->record_dir, s->p->name, &of, room(s));
 	if (fd < 0) {
-		log_error("recording cannot be made", LOG_STR("dir", s->opt.record), LOG_ERRNO(fd));
-		return fd;
+		cannot(s, fd);
+		return s->first ? fd : 0;
 	}
-	return supervisor_keep_fd(s, RECORDING_FD, fd);
+	s->told_record = false;
+	s->recording = fd;
+	return fdstore_put(&s->store, sup_recording_name(s, false), fd);
+}
+
+/* What is recorded is what this life was asked for, not the former one. */
+int sup_files_warm(struct supervisor *s, int stored)
+{
+	int r = 0;
+
+	s->recording = stored;
+	if (stored >= 0 && !s->opt.record) {
+		log_info("the recording ends: it is not asked for any more");
+		close(stored);
+		s->recording = -1;
+		r = fdstore_remove(&s->store, sup_recording_name(s, false));
+	} else if (stored < 0) {
+		r = sup_files_cold(s);
+	}
+	sup_files_decided(s);		/* the former life may have ended between the decision and this */
+	return r;
+}
+
+int sup_files_migrating(struct supervisor *s)
+{
+	struct recording_layout of = layout(s, true);
+	int fd;
+
+	if (!s->opt.record)
+		return 0;
+	fd = s->record_dir < 0 ? -ENOENT : recording_prepare(s->record_dir, s->p->name, &of, room(s));
+	if (fd < 0) {
+		cannot(s, fd);
+		return 0;
+	}
+	s->takeover.recording = fd;
+	return fdstore_put(&s->store, sup_recording_name(s, true), fd);
+}
+
+void sup_files_decided(struct supervisor *s)
+{
+	int r = s->record_dir < 0 ? 0 : recording_take_place(s->record_dir, s->p->name, s->recording);
+
+	if (r)
+		log_warn("the recording keeps another name", LOG_STR("dir", s->opt.record), LOG_ERRNO(r));
 }
 
 /* The link of our worker: the region that it reads records from, and where it says how far it has come. */
@@ -97,6 +168,7 @@ static int add_input(struct supervisor *s, const struct flight *f, bool skipping
 void sup_files_quarantine(struct supervisor *s, const struct flight *f, bool skipping)
 {
 	struct quarantine_entries q = { 0 };
+	struct recording_layout of = layout(s, false);
 	struct recording_entry link;
 	struct ring in;
 	int r;
@@ -110,7 +182,7 @@ void sup_files_quarantine(struct supervisor *s, const struct flight *f, bool ski
 	if (!r)
 		r = add_input(s, f, skipping, &q);
 	if (!r)
-		r = quarantine_create(s->quarantine_dir, s->p->name, &s->plan, s->arena.at, &q);
+		r = quarantine_create(s->quarantine_dir, s->p->name, &of, (struct bytes){ s->arena.at, s->arena.len }, &q);
 	if (r > 0)
 		log_warn("quarantine file written", LOG_STR("dir", s->opt.quarantine), LOG_INT("number", r));
 	else

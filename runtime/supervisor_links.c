@@ -175,17 +175,6 @@ static int create_half(const struct supervisor *s, unsigned l, uint64_t size, st
 	return link_end_create(name, size, ret);
 }
 
-/* Large enough for what the windows of all connections may put into it at once. */
-static uint64_t ring_size(const struct supervisor *s)
-{
-	uint64_t size = s->p->ring_size ? s->p->ring_size : RING_SIZE_DEFAULT;
-	uint64_t want = s->p->ring_base + s->p->ring_each * s->plan.limits.of[LIMIT_CONNECTIONS];
-
-	while (size < want)
-		size *= 2;
-	return size;
-}
-
 static int offer_new(struct supervisor *s, struct sup_conn *c, uint32_t their_highest)
 {
 	struct sup_link *k = &s->link[LINK_UP];
@@ -193,7 +182,7 @@ static int offer_new(struct supervisor *s, struct sup_conn *c, uint32_t their_hi
 	int r;
 
 	link_end_close(&k->offered);
-	r = create_half(s, LINK_UP, ring_size(s), &k->offered);
+	r = create_half(s, LINK_UP, s->p->ring_size ? s->p->ring_size : RING_SIZE_DEFAULT, &k->offered);
 	if (r)
 		return r;
 	k->offered_generation = (mine > their_highest ? mine : their_highest) + 1;

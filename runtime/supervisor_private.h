@@ -81,6 +81,8 @@ struct sup_worker {
 	uint64_t started_ns, ready_ns, died_ns;
 	uint64_t outage_from_ns;	/* the first death since a worker was ready */
 	uint32_t attempt;
+	uint32_t first_epoch;		/* of the arena when it was started */
+	bool anew;			/* a cold start was the last resort, and nothing has lived long since */
 	bool replaced;			/* it ends because we asked: no failure */
 	bool counted;			/* that end counts in `restarts` */
 	bool failed;			/* it has said why it cannot go on */
@@ -100,8 +102,8 @@ struct sup_takeover {			/* supervisor_takeover.c */
 	bool migrates;
 	int image;			/* the new binary */
 	struct segment arena;		/* where it migrates: its new one */
-	uint64_t arena_size, layout_hash;
-	uint32_t version;
+	int recording;			/* and of that, where there is one */
+	struct arena_said said;
 	unsigned tries;
 	pid_t pid;			/* the process that was asked, until it is the worker */
 	int pidfd, watch, control_watch;
@@ -151,11 +153,14 @@ struct supervisor {
 	int image;				/* the binary of the worker: O_PATH */
 	bool image_own;				/* it is ours too */
 	char image_path[PATH_MAX];		/* where the next one will lie */
-	uint64_t cold_size;			/* octets of the arena that a foreign image wants at the cold start under way; 0: none is */
+	struct arena_said cold_said;		/* the arena that another image wants at the cold start under way; size 0: none is */
 	struct fd_set_named kept;
 	struct sup_conn conn[SUP_CONNS];
 	struct sup_pending pending[SUP_PENDING];
-	int record_dir, quarantine_dir;		/* -1: not asked for */
+	int record_dir, quarantine_dir;		/* -1: not asked for, or lost */
+	int recording;				/* of the arena that counts; -1: none */
+	bool told_record;			/* that nothing is recorded */
+	bool first;				/* nothing was taken over, and nothing has been formed: what is wrong is said by not starting */
 	uint64_t next_number;
 	bool told_foreign;			/* who listens in the neighbour's place is not one of ours */
 	uint64_t timer[SUP_TIMERS];		/* absolute; 0: off */
@@ -197,6 +202,7 @@ const char *sup_state(const struct supervisor *s);
 /* supervisor_takeover.c */
 const char *sup_arena_name(const struct supervisor *s, bool other);	/* in the store: of the place that counts, or the other */
 const char *sup_image_name(const struct supervisor *s, bool other);
+const char *sup_recording_name(const struct supervisor *s, bool other);	/* goes with the arena */
 void sup_image_find(struct supervisor *s);
 int sup_image_take(struct supervisor *s, int stored);		/* the worker's binary: the stored one (taken), -1: our own */
 void sup_takeover(struct supervisor *s, bool cold, bool must);	/* by the file in our place; answers restart_conn in time */
@@ -206,6 +212,7 @@ int sup_takeover_launch(struct supervisor *s);			/* worker.pid, .pidfd, .control
 bool sup_takeover_migrates(const struct supervisor *s);
 void sup_takeover_ready(struct supervisor *s);
 int sup_takeover_migrated(struct supervisor *s);
+bool sup_takeover_cold(struct supervisor *s);	/* no worker is there; true: a cold start was asked for and agreed to, and is done */
 bool sup_takeover_died(struct supervisor *s, int signal);	/* the worker did; true: what follows is done */
 void sup_takeover_drop(struct supervisor *s);
 
@@ -214,7 +221,10 @@ enum strike_verdict sup_judge(struct supervisor *s, int signal);
 
 /* supervisor_files.c */
 int sup_files_open(struct supervisor *s);	/* the directories, before anything else is made */
-int sup_files_cold(struct supervisor *s);
+int sup_files_cold(struct supervisor *s);	/* a new arena: a new recording.  One that cannot be made ends the first start alone */
+int sup_files_warm(struct supervisor *s, int stored);	/* the recording of the former life (taken); -1: it had none */
+int sup_files_migrating(struct supervisor *s);	/* one for the new arena, which is not yet the one that counts */
+void sup_files_decided(struct supervisor *s);	/* which of the two files counts: the other one gets out of its way */
 void sup_files_quarantine(struct supervisor *s, const struct flight *f, bool skipping);
 void sup_files_close(struct supervisor *s);
 

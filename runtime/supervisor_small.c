@@ -71,8 +71,16 @@ int sup_small_push(struct supervisor *s, struct record h, struct bytes payload)
 	return 0;
 }
 
-static void fill_ring(struct sup_small *m)
+static void broken(struct supervisor *s)
 {
+	log_error("small ring of the worker lies: worker ended, new link");
+	s->small.broken = true;
+	sup_worker_lied(s);
+}
+
+static void fill_ring(struct supervisor *s)
+{
+	struct sup_small *m = &s->small;
 	size_t at = 0;
 	struct record h;
 	uint8_t *p;
@@ -89,6 +97,8 @@ static void fill_ring(struct sup_small *m)
 	if (at)
 		memmove(m->queue, m->queue + at, m->queue_len - at);
 	m->queue_len -= at;
+	if (m->queue_len && ring_head_lies(&m->out))
+		broken(s);
 }
 
 /* ---- in ---- */
@@ -136,11 +146,8 @@ static unsigned take_some(struct supervisor *s, unsigned most)
 		on_record(s, &h, (struct bytes){ m->buf, h.len });
 		n++;
 	}
-	if (r == RING_CORRUPT) {
-		log_error("small ring of the worker lies: worker ended, new link");
-		m->broken = true;
-		sup_worker_lied(s);
-	}
+	if (r == RING_CORRUPT)
+		broken(s);
 	return n;
 }
 
@@ -153,7 +160,7 @@ void sup_small_pump(struct supervisor *s)
 
 	m->more = false;
 	while (m->generation && !m->broken && !m->more) {
-		fill_ring(m);
+		fill_ring(s);
 		left -= take_some(s, left);
 		out = ring_publish(&m->out);
 		in = ring_publish(&m->in);

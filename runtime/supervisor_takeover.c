@@ -29,9 +29,11 @@
 enum { IMAGE_FD_FLOOR = 64 };	/* above whatever a child is given: it is named by number in the child */
 
 static const char *const arena_names[2] = { "arena", "arena.1" }, *const image_names[2] = { "image", "image.1" };
+static const char *const recording_names[2] = { "recording", "recording.1" };
 
 const char *sup_arena_name(const struct supervisor *s, bool other) { return arena_names[(s->ledger->place & 1) ^ other]; }
 const char *sup_image_name(const struct supervisor *s, bool other) { return image_names[(s->ledger->place >> 1 & 1) ^ other]; }
+const char *sup_recording_name(const struct supervisor *s, bool other) { return recording_names[(s->ledger->place & 1) ^ other]; }
 
 /* ---- images ---- */
 static int image_open(const char *path)
@@ -142,10 +144,15 @@ void sup_takeover_drop(struct supervisor *s)
 	if (t->image >= 0)
 		close(t->image);
 	t->image = -1;
+	if (t->recording >= 0)
+		close(t->recording);
+	t->recording = -1;
 	s->timer[TIMER_CLEAN] = 0;
 	if (t->state != TAKEOVER_NONE) {
 		fdstore_remove(&s->store, sup_arena_name(s, true));
 		fdstore_remove(&s->store, sup_image_name(s, true));
+		fdstore_remove(&s->store, sup_recording_name(s, true));
+		sup_files_decided(s);
 	}
 	t->state = TAKEOVER_NONE;
 }
@@ -175,16 +182,18 @@ static int prepare(struct supervisor *s)
 	struct sup_takeover *t = &s->takeover;
 	int r = 0;
 
-	if (t->migrates)
-		r = segment_create("trefoil-arena", t->arena_size, &t->arena);
+	if (t->migrates) {
+		s->ledger->arena[~s->ledger->place & 1] = t->said;
+		r = segment_create("trefoil-arena", t->said.size, &t->arena);
+	}
 	if (!r && t->migrates)
 		r = fdstore_put(&s->store, sup_arena_name(s, true), t->arena.fd);
+	if (!r && t->migrates)
+		r = sup_files_migrating(s);
 	if (!r)
 		r = fdstore_put(&s->store, sup_image_name(s, true), t->image);
 	if (!r)
 		r = sup_store_sync(s);
-	if (t->migrates)
-		s->ledger->arena_size[~s->ledger->place & 1] = t->arena_size;
 	return r;
 }
 
@@ -205,11 +214,22 @@ void sup_takeover_go(struct supervisor *s)
 		sup_worker_replace(s, true, s->takeover.cold ? "cold start asked for" : "a new binary takes over");
 }
 
+static bool said_is_sound(const struct arena_said *a)
+{
+	return a->size && a->size <= SUP_ARENA_MAX && a->image_octets && a->image_octets <= a->size && a->image_octets % 64 == 0;
+}
+
+static bool said_is_same(const struct arena_said *a, const struct arena_said *b)
+{
+	return a->size == b->size && a->image_octets == b->image_octets && a->layout_hash == b->layout_hash && a->version == b->version;
+}
+
 static int on_probed(void *self, struct control_in *in, const Probed *m)
 {
 	struct supervisor *s = self;
 	struct sup_takeover *t = &s->takeover;
 	char why[200];
+	bool same;
 	int r;
 
 	(void)in;
@@ -223,11 +243,10 @@ static int on_probed(void *self, struct control_in *in, const Probed *m)
 		return 0;
 	}
 	t->migrates = m->verdict == ARENA_MIGRATES;
-	t->arena_size = m->arena_size;
-	t->version = m->version;
-	t->layout_hash = m->layout_hash;
-	if (!m->arena_size || m->arena_size > SUP_ARENA_MAX ||
-	    (m->verdict == ARENA_EQUAL && !t->cold && m->arena_size != s->ledger->arena_size[s->ledger->place & 1])) {
+	t->said = (struct arena_said){ .size = m->arena_size, .image_octets = m->image_octets, .layout_hash = m->layout_hash,
+		.version = m->version };
+	same = said_is_same(&t->said, &s->ledger->arena[s->ledger->place & 1]);
+	if (!said_is_sound(&t->said) || (m->verdict == ARENA_EQUAL && !t->cold && !same)) {
 		refuse(s, "what it says of its layout is not sound");
 		return 0;
 	}
@@ -311,7 +330,7 @@ static int ask(struct supervisor *s)
 	m.limits = t->cold ? limits.of : s->plan.limits.of;
 	m.n_limits = LIMITS;
 	m.config_hash = t->cold ? device_cold_hash(s->device) : s->plan.config_hash;
-	m.arena_size = s->ledger->arena_size[s->ledger->place & 1];
+	m.arena_size = s->ledger->arena[s->ledger->place & 1].size;
 	m.cold = t->cold;
 	r = control_send(&t->control, &f, &fd, 1);
 	close(fd);
@@ -349,7 +368,7 @@ void sup_takeover(struct supervisor *s, bool cold, bool must)
 	int r;
 
 	*t = (struct sup_takeover){ .state = TAKEOVER_ASKING, .cold = cold, .must = must, .pidfd = -1, .watch = -1,
-	    .control_watch = -1, .control = CONTROL_LINK_NONE, .arena = SEGMENT_NONE };
+	    .control_watch = -1, .control = CONTROL_LINK_NONE, .arena = SEGMENT_NONE, .recording = -1 };
 	t->image = image_open(must ? "/proc/self/exe" : s->image_path);
 	if (t->image < 0) {
 		refuse(s, strerror(-t->image));
@@ -413,8 +432,12 @@ static void settle(struct supervisor *s)
 		segment_close(&s->arena);
 		s->arena = t->arena;
 		t->arena = (struct segment)SEGMENT_NONE;
+		if (s->recording >= 0)
+			close(s->recording);
+		s->recording = t->recording;
+		t->recording = -1;
 	}
-	log_info("a new binary has taken over", LOG_UINT("pid", s->worker.pid), LOG_UINT("version", t->version),
+	log_info("a new binary has taken over", LOG_UINT("pid", s->worker.pid), LOG_UINT("version", t->said.version),
 	    LOG_STR("arena", t->migrates ? "migrated" : "as it was"), LOG_UINT("tries", t->tries));
 	ledger_add(&s->ledger->takeovers);
 	close(s->image);
@@ -446,7 +469,7 @@ static void start_cold(struct supervisor *s)
 {
 	struct sup_takeover *t = &s->takeover;
 
-	s->cold_size = t->arena_size;
+	s->cold_said = t->said;
 	close(s->image);
 	s->image = t->image;
 	s->image_own = is_own(s->image);
@@ -462,6 +485,14 @@ static void start_cold(struct supervisor *s)
 	}
 	sup_requests_again(s);
 	sup_worker_start(s);
+}
+
+bool sup_takeover_cold(struct supervisor *s)
+{
+	if (s->takeover.state != TAKEOVER_AGREED || !s->takeover.cold)
+		return false;
+	start_cold(s);
+	return true;
 }
 
 bool sup_takeover_died(struct supervisor *s, int signal)

@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "runtime/recording.h"
 #include "runtime/supervisor_private.h"
 
 const char *sup_state(const struct supervisor *s)
@@ -80,9 +81,10 @@ static int give_start(struct supervisor *s)
 	Frame f = CONTROL_FRAME(START, start, &m);
 	Skip skip = CONTROL_INIT(SKIP);
 	bool migrates = sup_takeover_migrates(s);
-	uint64_t size = s->ledger->arena_size[s->ledger->place & 1];
-	char *names[3 + SUP_KEPT] = { CONTROL_STR("arena"), CONTROL_STR("stats") };
-	int fd[3 + SUP_KEPT] = { migrates ? s->takeover.arena.fd : s->arena.fd, s->stats_segment.fd }, old = -1, r;
+	uint64_t size = s->ledger->arena[s->ledger->place & 1].size;
+	int recording = migrates ? s->takeover.recording : s->recording;
+	char *names[4 + SUP_KEPT] = { CONTROL_STR("arena"), CONTROL_STR("stats") };
+	int fd[4 + SUP_KEPT] = { migrates ? s->takeover.arena.fd : s->arena.fd, s->stats_segment.fd }, old = -1, r;
 	unsigned n = 2;
 
 	if (migrates) {
@@ -92,7 +94,10 @@ static int give_start(struct supervisor *s)
 		names[n] = CONTROL_STR("arena.old");
 		fd[n++] = old;
 	}
-
+	if (recording >= 0) {
+		names[n] = CONTROL_STR(RECORDING_FD);
+		fd[n++] = recording;
+	}
 	for (unsigned i = 0; i < s->kept.count && i < SUP_KEPT; i++, n++) {
 		names[n] = s->kept.at[i].name;
 		fd[n] = s->kept.at[i].fd;
@@ -103,7 +108,7 @@ static int give_start(struct supervisor *s)
 	m.config_hash = s->plan.config_hash;
 	m.protocol = CONTROL_WORKER_PROTOCOL;
 	m.migrate = migrates;
-	m.arena_size = migrates ? s->takeover.arena_size : size;
+	m.arena_size = migrates ? s->takeover.said.size : size;
 	m.old_size = migrates ? size : 0;
 	m.stats_size = stats_size();
 	m.uid = m.gid = geteuid() ? 0 : s->ledger->worker_uid;
@@ -213,7 +218,7 @@ static int on_detach(void *self, struct control_in *in, const Detach *m)
 
 	(void)in;
 	if (m->link < STEP_LINKS && m->link != LINK_SUPERVISOR && m->generation == s->link[m->link].end.generation)
-		sup_link_refuse(s, m->link, "its ring lied");
+		sup_link_refuse(s, m->link, strcmp(m->why, DETACH_STILL) ? DETACH_LIED : DETACH_STILL);
 	return 0;
 }
 
@@ -275,12 +280,14 @@ void sup_worker_start(struct supervisor *s)
 	int r = 0;
 
 	s->timer[TIMER_GATHER] = s->timer[TIMER_WORKER] = 0;
-	if (w->state != WORKER_NONE || s->ending)
+	if (w->state != WORKER_NONE || s->ending || sup_takeover_cold(s))
 		return;
 	w->attempt++;
 	w->failed = w->replaced = w->lied = false;
 	w->ready_ns = 0;
 	w->started_ns = loop_now();
+	w->first_epoch = arena_shown_epoch(s->arena.at);
+	stats_flight_none(s->stats);	/* the former one's record: this one is not at it */
 	if (s->small.broken) {
 		r = sup_make_small(s);
 		if (!r)
@@ -391,13 +398,38 @@ static void let_go(struct supervisor *s)
 	fdstore_remove(&s->store, "worker");
 }
 
+static bool go_cold(struct supervisor *s)
+{
+	strikes_cold(&s->ledger->strikes, loop_now());
+	ledger_add(&s->ledger->colds);
+	if (sup_cold(s))
+		return false;
+	sup_requests_again(s);
+	return true;
+}
+
+/* With what there is no worker stays: once, before we give up, without it. */
+static bool start_anew(struct supervisor *s)
+{
+	struct sup_worker *w = &s->worker;
+
+	if (w->anew)
+		return false;
+	log_error("cold start: no worker stays with the state that is there", LOG_UINT("attempts", w->attempt));
+	w->anew = true;
+	w->backoff = 0;
+	w->delay_ms = 0;
+	w->outage_from_ns = w->died_ns;
+	return go_cold(s);
+}
+
 /* When the next one may start.  A worker that ran and was killed from outside comes back at once; one that dies of itself comes
  * back later each time.  Neither goes on for ever: delays of its own making, and time without any worker, are both bounded. */
 static void schedule(struct supervisor *s, int signal, bool was_ready)
 {
 	static const uint16_t delays_ms[] = { 0, 10, 50, 100, 250 };
 	struct sup_worker *w = &s->worker;
-	bool from_outside = signal == SIGKILL && !w->lied;
+	bool from_outside = signal == SIGKILL && !w->lied, spent;
 	uint64_t lived_ms = was_ready ? (w->died_ns - w->ready_ns) / 1000000 : 0, delay = 0;
 
 	if (was_ready || !w->outage_from_ns)
@@ -405,6 +437,7 @@ static void schedule(struct supervisor *s, int signal, bool was_ready)
 	if (lived_ms >= SUP_LIFE_MS) {
 		w->backoff = 0;
 		w->delay_ms = 0;
+		w->anew = false;
 	}
 	if (!w->replaced && !(was_ready && from_outside)) {
 		delay = delays_ms[w->backoff];
@@ -412,7 +445,10 @@ static void schedule(struct supervisor *s, int signal, bool was_ready)
 			w->backoff++;
 		w->delay_ms += from_outside ? 0 : delay;
 	}
-	if (w->delay_ms > SUP_BUDGET_MS || (w->died_ns - w->outage_from_ns) / 1000000 > SUP_BUDGET_MS) {
+	spent = w->delay_ms > SUP_BUDGET_MS || (w->died_ns - w->outage_from_ns) / 1000000 > SUP_BUDGET_MS;
+	if (spent && start_anew(s)) {
+		sup_worker_start(s);
+	} else if (spent) {
 		log_error("given up: the worker does not stay", LOG_UINT("attempts", w->attempt), LOG_UINT("backoff_ms", w->delay_ms));
 		sup_end(s, 1);
 	} else if (delay)
@@ -421,7 +457,8 @@ static void schedule(struct supervisor *s, int signal, bool was_ready)
 		sup_worker_start(s);
 }
 
-/* It has said itself why it cannot run here, and another one could not either. */
+/* It has said itself why it cannot run here, and another one could not either; unless one could, and it was what that left that
+ * speaks out of this one: then a cold start comes first. */
 static bool hopeless(const struct sup_worker *w, bool was_ready)
 {
 	return w->failed && !was_ready && (w->fail_error == -EPERM || w->fail_error == -ENOSYS || w->fail_error == -EINVAL ||
@@ -433,13 +470,8 @@ static bool climb(struct supervisor *s, int signal)
 {
 	enum strike_verdict v = sup_judge(s, signal);
 
-	if (v == STRIKE_COLD) {
-		strikes_cold(&s->ledger->strikes, loop_now());
-		ledger_add(&s->ledger->colds);
-		if (sup_cold(s))
-			v = STRIKE_GIVE_UP;
-		sup_requests_again(s);
-	}
+	if (v == STRIKE_COLD && !go_cold(s))
+		v = STRIKE_GIVE_UP;
 	if (v == STRIKE_GIVE_UP) {
 		log_error("given up: a cold start did not help either");
 		sup_end(s, 1);
@@ -474,9 +506,9 @@ static int on_worker_gone(void *ctx, uint32_t revents)
 	w->counted = false;
 	if (sup_takeover_died(s, signal))
 		return 0;
-	if (w->failed && w->fail_error == -EPROTONOSUPPORT && !s->image_own && s->takeover.state == TAKEOVER_NONE) {
+	if (w->failed && !was_ready && w->fail_error == -EPROTONOSUPPORT && !s->image_own && s->takeover.state == TAKEOVER_NONE) {
 		sup_takeover(s, false, true);	/* we are of another build than it: ours has to do */
-	} else if (hopeless(w, was_ready)) {
+	} else if (hopeless(w, was_ready) && !((w->fail_error == -EPROTOTYPE || s->ledger->ready) && start_anew(s))) {
 		log_error("the worker cannot run here", LOG_WHY(w->fail_why));
 		sup_end(s, 1);
 	} else if (climb(s, signal))

@@ -5,6 +5,7 @@
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <unistd.h>
+#include "base/types.h"
 #include "runtime/log.h"
 #include "runtime/loop.h"
 #include "runtime/watchdog.h"
@@ -124,31 +125,29 @@ static unsigned take_batch(struct worker *w, bool *ret_cut)
 	return n;
 }
 
-/* Has all been taken that waited when we began?  What came in time is not late, so until then no timer fires.  Who is never idle is
- * past it, too. */
+/* Has all been taken that waited when we began?  What came in time is not late, so until then no timer fires.  Who is never idle
+ * is past it, too; and so is who was shown more than is there now. */
 static bool drained(struct worker *w)
 {
 	if (w->drained)
 		return true;
 	for (unsigned l = 0; l < STEP_LINKS; l++)
-		if (w->link[l].generation && !(w->p->own_links & 1u << l) &&
+		if (w->link[l].generation && !(w->p->own_links & 1u << l) && ring_more(&w->step.link[l].in) &&
 		    (int64_t)(w->link[l].former - w->step.link[l].in.at) > 0)
 			return false;
 	w->drained = true;
 	return true;
 }
 
-static bool act(struct worker *w)
+/* One piece of what is left over, or due.  Returns whether there was one; the next may want a commit first (*ret_full). */
+static bool act_once(struct worker *w, bool *ret_full)
 {
 	const struct core *core = w->p->core;
 	unsigned fresh = w->step.fresh;
 	bool may;
 
-	w->acting = false;
-	if (!core->on_time || !drained(w) || core->deadline(&w->step) > w->step.now_ns)
+	if (core->deadline(&w->step) > w->step.now_ns)
 		return false;
-	if (w->careful)
-		worker_commit(w);
 	may = step_may_act(&w->step);
 	if (w->recorder)
 		recorder_settled(w->recorder, &w->step, fresh);
@@ -158,7 +157,8 @@ static bool act(struct worker *w)
 		w->acting = full < STEP_LINKS;
 		if (full < STEP_LINKS)
 			w->link[full].want_room = true;
-		return full >= STEP_LINKS && worker_dirty(w);	/* the log is full: commit, then again */
+		*ret_full = full >= STEP_LINKS && worker_dirty(w);	/* the log is full: commit, then again */
+		return false;
 	}
 	atomic_store_explicit(&w->stats->what, FLIGHT_ACT, memory_order_release);
 	recorder_act(w->recorder, &w->step);
@@ -167,6 +167,22 @@ static bool act(struct worker *w)
 	if (!worker_dirty(w))
 		stats_flight_none(w->stats);
 	return true;
+}
+
+/* Several pieces are one step, so its commit and its kicks are paid once. */
+static bool act(struct worker *w)
+{
+	unsigned n = 0, most = w->careful ? 1 : WORKER_ACTS;
+	bool full = false;
+
+	w->acting = false;
+	if (!w->p->core->on_time || !drained(w) || w->p->core->deadline(&w->step) > w->step.now_ns)
+		return false;
+	if (w->careful)
+		worker_commit(w);
+	while (n < most && act_once(w, &full))
+		n++;
+	return n || full;
 }
 
 /* May a record on link l be taken, if there is one? */
@@ -197,27 +213,44 @@ static bool may_sleep(struct worker *w)
 
 		if (!k->generation)
 			continue;
+		if (l != LINK_SUPERVISOR && ring_head_lies(&w->step.link[l].out)) {
+			worker_lost_link(w, l, DETACH_LIED);
+			sleep = false;
+			continue;
+		}
 		if (k->want_room && !ring_sleep_full(&w->step.link[l].out))
 			sleep = false;
 		if (awaits_input(w, l) && !ring_sleep_empty(&w->step.link[l].in))
 			sleep = false;
 		if (k->want_room)
 			stats_add(w->stats, SHELL_full, 1);
-		k->want_room = false;
+		else
+			k->full_ns = 0;		/* nobody waits for it */
 	}
 	return sleep;
+}
+
+/* When a neighbour that gives no room has to be given up, if it goes on so. */
+static uint64_t patience_ends(const struct worker *w)
+{
+	uint64_t first = DEADLINE_NONE;
+
+	for (unsigned l = 0; l < STEP_LINKS; l++)
+		if (w->link[l].generation && w->link[l].full_ns)
+			first = MIN(first, w->link[l].full_ns + worker_patience(w));
+	return first;
 }
 
 static int rest(struct worker *w)
 {
 	const struct core *core = w->p->core;
-	uint64_t deadline = LOOP_FOREVER;
+	uint64_t deadline;
 
-	/* Which rings block us is found anew each turn: want_room was set by this turn's takes. */
 	if (!may_sleep(w))
 		return loop_run_once(w->loop, 0);
+	deadline = patience_ends(w);
 	if (core->on_time && drained(w) && !w->acting)
-		deadline = core->deadline(&w->step);
+		deadline = MIN(deadline, core->deadline(&w->step));
 	if (deadline <= w->step.now_ns)
 		return loop_run_once(w->loop, 0);
 	stats_add(w->stats, SHELL_sleeps, 1);
@@ -233,6 +266,8 @@ static int turn(struct worker *w)
 
 	worker_now(w);
 	refill_entropy(w);
+	for (unsigned l = 0; l < STEP_LINKS; l++)
+		w->link[l].want_room = false;	/* this turn's takes find anew which rings block us */
 	records = take_batch(w, &cut);
 	worked = act(w) || records;
 	worked |= worker_dirty(w);
@@ -247,6 +282,9 @@ static int turn(struct worker *w)
 		if (w->recorder)
 			recorder_turned(w->recorder, &w->step);
 	}
+	for (unsigned l = LINK_UP; l < STEP_LINKS; l++)
+		cut |= w->link[l].generation && worker_watch_room(w, l);	/* given up: what waited for its room can go on */
+	worked |= cut;
 	/* Kicks leave with the wait where there is nothing more to do: no system call of their own. */
 	if (worked && (more || cut || input_waits(w)))
 		return loop_run_once(w->loop, 0);

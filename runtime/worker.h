@@ -5,9 +5,10 @@
  * step_recover, step_attach, program->worker_start, Ready, loop.
  *
  * A turn of the loop: one `now`; entropy refilled when low; up to WORKER_BATCH records from the links, round-robin;
- * on_time if the core's deadline has come (input first: after a restart what waits there is taken before any timer fires); one
- * commit; kicks; counters shown; program->worker_turn.  Where no input is left after that, each ring is asked to wake us, looked
- * at once more, and the loop sleeps until the deadline.  An idle worker makes no wake-up at all.
+ * on_time if the core's deadline has come, and up to WORKER_ACTS times as long as something is left over (input first: after a
+ * restart what waits there is taken before any timer fires); one commit; kicks; counters shown; program->worker_turn.  Where no
+ * input is left after that, each ring is asked to wake us, looked at once more, and the loop sleeps until the deadline.  An idle
+ * worker makes no wake-up at all.
  *
  * Guarantees: a record is handled in exactly one committed step; the flight words (shm/stats.h) name it before it is.
  * Refuses: a ring that lies: that link is detached and reported, the others go on.  A frame that does not parse ends the
@@ -26,7 +27,7 @@ struct loop;
 struct program;
 struct worker;
 
-enum { WORKER_BATCH = 64, WORKER_E_BATCH = 8 };
+enum { WORKER_BATCH = 64, WORKER_ACTS = 16, WORKER_E_BATCH = 8 };
 
 struct step *worker_step(struct worker *w);
 struct loop *worker_loop(struct worker *w);

@@ -21,6 +21,7 @@ struct worker_link {
 	bool want_input;		/* own links: may a record wake us? */
 	bool want_room;			/* room in the output ring shall wake us */
 	bool blocked;			/* its input waits for room somewhere */
+	uint64_t full_ns, full_head;	/* since when its output ring is short of room, and its head then; 0: it is not */
 	uint64_t former;		/* input up to here was there when this worker began */
 	uint64_t records;		/* taken since the last commit */
 };
@@ -82,7 +83,12 @@ static inline void takeover_stop(int place) { (void)place; }
 #endif
 /* worker_take.c */
 bool worker_dirty(const struct worker *w);
-void worker_lost_link(struct worker *w, unsigned l);
+void worker_lost_link(struct worker *w, unsigned l, const char *why);
+bool worker_watch_room(struct worker *w, unsigned l);	/* true: the link was given up */
+static inline uint64_t worker_patience(const struct worker *w)	/* ns */
+{
+	return (w->p->up && w->p->down ? 10ull : 15ull) * 1000000000;
+}
 /* worker.c: rings and doorbells of the links that are there; after step_recover.  Returns 0, -errno. */
 int worker_attach(struct worker *w);
 /* A bell rang; the turn that follows looks. */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "runtime/worker_private.h"
+#include "shm/arena_image.h"
 #include "shm/migrate.h"
 
 #ifdef TREFOIL_TEST_LAYOUT
@@ -24,11 +25,11 @@ void takeover_on_pool(unsigned pool)
 
 struct arena_plan worker_plan(const struct core *core, const uint32_t *limits, size_t count, uint64_t config_hash)
 {
-	struct arena_plan plan = { .pools = core->pools, .version = core->version, .config_hash = config_hash };
+	struct arena_limits l = { { 0 } };
 
 	for (size_t i = 0; i < count && i < LIMITS; i++)
-		plan.limits.of[i] = limits[i];
-	return plan;
+		l.of[i] = limits[i];
+	return step_plan(core, &l, config_hash);
 }
 
 int worker_on_probe(void *self, struct control_in *in, const Probe *m)
@@ -60,6 +61,7 @@ int worker_on_probe(void *self, struct control_in *in, const Probe *m)
 	a.arena_size = arena_size(&plan);
 	a.version = plan.version;
 	a.layout_hash = arena_layout_hash(&plan);
+	a.image_octets = arena_image_octets(&plan);
 	f.serial = in->frame->serial;
 	r = control_send(&w->control, &f, NULL, 0);
 	takeover_stop(TAKEOVER_STOP_PROBED);

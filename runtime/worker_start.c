@@ -261,6 +261,7 @@ static bool log_is_sound(const struct worker *w)
 static int recover(struct worker *w)
 {
 	uint64_t from = loop_now();
+	const char *wrong;
 	int r;
 
 	w->rolled_back = arena_step_open(w->arena_segment.at);
@@ -283,6 +284,9 @@ static int recover(struct worker *w)
 	step_open(&w->step, &w->arena, w->p->core);
 	worker_now(w);
 	step_recover(&w->step);
+	wrong = arena_whole(&w->arena);		/* the cores take its lists for sound */
+	if (*wrong)
+		arena_panic(wrong);
 	w->recover_ns = loop_now() - from;
 	stats_flight_none(w->stats);
 	stats_add(w->stats, SHELL_recoveries, 1);

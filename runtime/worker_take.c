@@ -25,8 +25,8 @@ static unsigned batch_limit(struct worker *w)
 	return w->careful ? 1 : WORKER_BATCH;
 }
 
-/* The ring lied: nothing more comes or goes there.  Our supervisor makes a new link; the others go on. */
-void worker_lost_link(struct worker *w, unsigned l)
+/* Nothing more comes or goes there.  Our supervisor makes a new link; the others go on. */
+void worker_lost_link(struct worker *w, unsigned l, const char *why)
 {
 	Detach m = CONTROL_INIT(DETACH);
 	Frame f = CONTROL_FRAME(DETACH, detach, &m);
@@ -36,8 +36,8 @@ void worker_lost_link(struct worker *w, unsigned l)
 	worker_commit(w);
 	m.link = l;
 	m.generation = w->link[l].generation;
-	m.why = CONTROL_STR("ring corrupt");
-	log_warn("link detached", LOG_UINT("link", l), LOG_UINT("generation", m.generation), LOG_WHY("its ring lied"));
+	m.why = CONTROL_STR(why);
+	log_warn("link detached", LOG_UINT("link", l), LOG_UINT("generation", m.generation), LOG_WHY(why));
 	loop_unwatch(w->loop, w->link[l].watch);
 	step_detach(&w->step, l);
 	recorder_detach(w->recorder, &w->step, l);
@@ -45,6 +45,33 @@ void worker_lost_link(struct worker *w, unsigned l)
 	w->link[l].generation = 0;
 	if (control_send(&w->control, &f, NULL, 0))
 		worker_fail(w, -EPIPE, "supervisor does not hear");
+}
+
+#define A_SECOND 1000000000ull
+
+/* A neighbour owes us room.  One whose head lies, or which takes next to nothing for so long, is as good as gone: others would
+ * wait for it through us.  Who is at the end of the pipeline is patient for longer: the one in the middle may wait itself. */
+bool worker_watch_room(struct worker *w, unsigned l)
+{
+	struct worker_link *k = &w->link[l];
+	struct ring *out = &w->step.link[l].out;
+	const char *why = NULL;
+
+	if (!k->full_ns && !k->want_room)
+		return false;
+	if (ring_head_lies(out))
+		why = DETACH_LIED;
+	else if (!k->full_ns || ring_room(out, out->size / 2) >= out->size / 2 || out->peer - k->full_head >= out->size / 2) {
+		k->full_ns = k->want_room ? w->step.now_ns : 0;
+		k->full_head = out->peer;
+	} else if (w->step.now_ns - k->full_ns >= worker_patience(w) + A_SECOND) {
+		/* We should have looked before: the machine, or all of us, stood still.  The other side has not run yet, either. */
+		k->full_ns = w->step.now_ns - worker_patience(w) + A_SECOND;
+	} else if (w->step.now_ns - k->full_ns >= worker_patience(w))
+		why = DETACH_STILL;
+	if (why)
+		worker_lost_link(w, l, why);
+	return why != NULL;
 }
 
 /* The record in quarantine: skipped in a step of its own, its payload not looked at. */
@@ -84,7 +111,7 @@ int worker_take(struct worker *w, unsigned l, struct record *ret, struct bytes *
 		return WORKER_E_BATCH;
 	}
 	if (r == RING_CORRUPT) {
-		worker_lost_link(w, l);
+		worker_lost_link(w, l, DETACH_LIED);
 		return STEP_ABSENT;
 	}
 	if (r)

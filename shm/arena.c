@@ -16,6 +16,7 @@ uint32_t arena_lay_out(struct arena *a, const struct arena_plan *plan)
 	uint32_t at = ARENA_HEADS_AT;
 	unsigned n = 0;
 
+	a->log_cap = round_up(plan->log, ARENA_LINE);
 	memset(a->pool, 0, sizeof a->pool);
 	for (; n < ARENA_POOLS && p[n].name; n++, at += ARENA_LINE) {
 		a->pool[n].is = p[n];
@@ -34,7 +35,7 @@ size_t arena_size(const struct arena_plan *plan)
 {
 	struct arena a;
 
-	return 3 * (size_t)arena_lay_out(&a, plan);
+	return (size_t)arena_lay_out(&a, plan) + a.log_cap;
 }
 
 static uint64_t mix(uint64_t h, const void *at, size_t n)	/* FNV-1a */
@@ -51,6 +52,7 @@ uint64_t arena_layout_hash(const struct arena_plan *plan)
 	uint64_t h = mix(14695981039346656037u, &end, sizeof end);
 
 	h = mix(h, &plan->version, sizeof plan->version);
+	h = mix(h, &a.log_cap, sizeof a.log_cap);
 	for (unsigned i = 0; i < ARENA_POOLS && a.pool[i].is.name; i++) {
 		const struct arena_pool *p = &a.pool[i].is;
 		const uint32_t facts[] = { a.pool[i].count, p->size, p->logged };
@@ -66,9 +68,8 @@ int arena_open(struct arena *a, const struct arena_plan *plan, void *at, bool sh
 {
 	const struct arena_header *h = (const void *)((const uint8_t *)at + ARENA_HEADER_AT);
 
-	*a = (struct arena){ .at = at, .word = at, .step = 1 };
+	*a = (struct arena){ .at = at, .word = at };
 	a->log_at = arena_lay_out(a, plan);
-	a->log_cap = 2 * a->log_at;
 	a->stamp = calloc(a->log_at / ARENA_LINE, sizeof *a->stamp);
 	if (shadow) {
 		a->shadow = calloc(1, a->log_at);
@@ -78,6 +79,7 @@ int arena_open(struct arena *a, const struct arena_plan *plan, void *at, bool sh
 		arena_close(a);
 		return -ENOMEM;
 	}
+	undo_begin(a);
 	if (h->magic != ARENA_MAGIC)
 		return ARENA_E_BLANK;
 	if (h->layout_hash != arena_layout_hash(plan))
@@ -171,10 +173,10 @@ void *arena_new(struct arena *a, unsigned pool)
 	if (!h->free)
 		return NULL;
 	undo_put(a, UNDO_OLD, a->pool[pool].head, sizeof *h);
-	if (a->stamp[off / ARENA_LINE].step != a->step) {	/* else freed in this very step: the older entry serves */
+	if (a->stamp[off / ARENA_LINE] < a->since) {	/* else freed in this very step: the older entry serves */
 		undo_put(a, UNDO_OLD, off, sizeof *s);
 		undo_put(a, UNDO_ZERO, off + sizeof *s, a->pool[pool].is.logged);
-		a->stamp[off / ARENA_LINE] = (struct arena_stamp){ a->step, LOG_AT_FRESH };
+		a->stamp[off / ARENA_LINE] = a->since + 1;
 	}
 	undo_tell(a);
 	*h = (struct pool_head){ s->next, h->live + 1 };

@@ -14,8 +14,9 @@
  * Refuses: another layout or configuration than it was formatted for, pointers in objects (each worker maps elsewhere),
  * growth, two workers.
  *
- * What has been logged in this step is remembered in private memory (`stamp`, one for each 64 octets), never in the arena: a
- * stamp that survived its step would be a lie that loses an edit.
+ * What has been logged in this step is remembered in private memory (`stamp`, 4 octets for each 64), never in the arena: a
+ * stamp that survived its step would be a lie that loses an edit.  A stamp says where in the log the old octets are, counted
+ * from `since`, which each step begins beyond all stamps of the former ones.
  *
  * Order.  Old octets before the length: release.  The length before the change: a release store does not say so (later plain
  * stores may move up over it), hence the signal fence.  A kill is precise, so no CPU fence is needed.
@@ -48,13 +49,12 @@ struct arena_pool {
 #define ARENA_SLOTS(each, besides) ((uint32_t)(each) | (uint32_t)(besides) << 16)
 
 struct arena_slot { uint16_t generation, number; uint32_t next; };	/* odd generation: live */
-struct arena_stamp { uint32_t step, log_at; };
 struct arena {
 	uint8_t *at;			/* this mapping: borrowed */
 	_Atomic uint64_t *word;
 	uint32_t epoch, log_len, log_cap, log_at;
-	uint32_t step;			/* private step number, never 0 */
-	struct arena_stamp *stamp;	/* owned */
+	uint32_t since;			/* stamps below it are of former steps; a multiple of 8, never 0 */
+	uint32_t *stamp;		/* owned: since + place in the log; odd: made in this step, nothing of it is in the log */
 	struct { struct arena_pool is; uint32_t head, slots, stride, count; } pool[ARENA_POOLS];
 	uint8_t *shadow, *trial;	/* debug: state of the last commit; scratch.  NULL in release */
 };
@@ -65,10 +65,11 @@ struct arena_plan {
 	const struct arena_pool *pools;	/* borrowed, static */
 	struct arena_limits limits;
 	uint32_t version;		/* grows with each change of meaning that the table does not show */
+	uint32_t log;			/* octets of undo log that a step may fill: it is a part of the layout */
 	uint64_t config_hash;		/* of the cold keys */
 };
 
-/* Octets to map for a plan: header, slots, and the log (twice the slots; pages never touched cost nothing). */
+/* Octets to map for a plan: header, slots and log.  All of them are real memory from the start (shm/segment.h). */
 size_t arena_size(const struct arena_plan *plan);
 /* Hash of names, sizes, counts and queues of a plan. */
 uint64_t arena_layout_hash(const struct arena_plan *plan);
@@ -92,6 +93,9 @@ static inline bool arena_dirty(const struct arena *a) { return a->log_len != 0; 
 static inline uint32_t arena_log_room(const struct arena *a) { return a->log_cap - a->log_len; }
 /* What an observer reads from the word at `at`: is a step open? */
 static inline bool arena_step_open(const void *at) { return (uint32_t)atomic_load_explicit((const _Atomic uint64_t *)at, memory_order_acquire) != 0; }
+
+/* ... and how many commits there have been. */
+static inline uint32_t arena_shown_epoch(const void *at) { return (uint32_t)(atomic_load_explicit((const _Atomic uint64_t *)at, memory_order_acquire) >> 32); }
 
 /* Where and how the arena differs from what taking back should give; "" if it does not.  Needs the shadow. */
 const char *arena_check(const struct arena *a);
@@ -125,7 +129,7 @@ static inline void *arena_edit(struct arena *a, const void *obj, uint32_t logged
 	if (off >= a->log_at)
 		arena_panic("edit of what is not in the arena");
 #ifndef ARENA_PLAIN
-	if (a->stamp[off / 64].step != a->step)
+	if (a->stamp[off / 64] < a->since)
 		arena_log(a, off, logged);
 #else
 	(void)logged;

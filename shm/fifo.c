@@ -4,17 +4,17 @@
 struct fifo fifo_was(const struct arena *a, const void *obj, const struct fifo *q)
 {
 	size_t off = (size_t)((const uint8_t *)obj - a->at);
-	struct arena_stamp st = a->stamp[(off - sizeof(struct arena_slot)) / ARENA_LINE];
+	uint32_t stamp = a->stamp[(off - sizeof(struct arena_slot)) / ARENA_LINE];
 	struct fifo was;
 
 #ifdef ARENA_PLAIN
 	return *q;
 #endif
-	if (st.step != a->step)
+	if (stamp < a->since)
 		arena_panic("push into an object that is not under edit");
-	if (st.log_at == LOG_AT_FRESH)
+	if (stamp & 1)		/* made in this step */
 		return (struct fifo){ 0 };
-	memcpy(&was, a->at + a->log_at + st.log_at + sizeof(struct arena_slot) + ((const uint8_t *)q - (const uint8_t *)obj), sizeof was);
+	memcpy(&was, a->at + a->log_at + (stamp - a->since) + sizeof(struct arena_slot) + ((const uint8_t *)q - (const uint8_t *)obj), sizeof was);
 	return was;
 }
 

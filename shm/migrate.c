@@ -31,7 +31,7 @@ static bool survey(struct survey *v, struct bytes old)
 	if (old.len < ARENA_HEADS_AT)
 		return false;
 	memcpy(&v->is, old.at + ARENA_HEADER_AT, sizeof v->is);
-	if (v->is.magic != ARENA_MAGIC || !v->is.pools || v->is.pools > ARENA_POOLS || 3 * (uint64_t)v->is.end > old.len)
+	if (v->is.magic != ARENA_MAGIC || !v->is.pools || v->is.pools > ARENA_POOLS || v->is.end > old.len)
 		return false;
 	at = ARENA_HEADS_AT + v->is.pools * (uint64_t)ARENA_LINE;
 	if (at > v->is.end || v->is.slots_at != at)
@@ -66,9 +66,17 @@ static const struct arena_change *change_of(const struct arena_migration *m, con
 	return NULL;
 }
 
+/* The name may be the old arena's, and who wrote that may have been owned: it goes to logs and terminals. */
 static bool refuse(char *why, const char *what, const char *pool)
 {
-	snprintf(why, ARENA_WHY, "%s%s%s", what, *pool ? ": pool " : "", pool);
+	size_t n = (size_t)snprintf(why, ARENA_WHY, "%s%s", what, *pool ? ": pool " : "");
+
+	for (unsigned i = 0; i < POOL_NAME && pool[i] && n < ARENA_WHY - 1; i++)
+		why[n++] = pool[i];
+	why[n] = 0;
+	for (char *p = why; *p; p++)
+		if (*p < ' ' || *p > '~')
+			*p = '?';
 	return false;
 }
 
@@ -163,7 +171,7 @@ static int settle(const struct survey *v, struct bytes old, uint8_t **ret_image,
 	uint64_t word;
 
 	memcpy(&word, old.at, sizeof word);
-	if ((uint32_t)word > 2 * v->is.end || !log_ok(old.at + v->is.end, (uint32_t)word, v->is.end))
+	if ((uint32_t)word > old.len - v->is.end || !log_ok(old.at + v->is.end, (uint32_t)word, v->is.end))
 		return ARENA_GARBLED;
 	image = malloc(v->is.end);
 	if (!image)

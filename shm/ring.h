@@ -61,6 +61,14 @@ static inline struct ring ring_consumer(struct ring_region *mine, const struct r
 	return (struct ring){ NULL, theirs->words, &mine->head, &theirs->tail, size, at, at, ~at };
 }
 
+/* Is the other side's head one that it cannot have: between two records, past what we wrote, or behind where it was? */
+static inline bool ring_head_lies(const struct ring *r)
+{
+	uint64_t head = atomic_load_explicit(&r->theirs->pos, memory_order_acquire);
+
+	return (head & 7) || r->at - head > r->size || (int64_t)(head - r->peer) < 0;
+}
+
 /* Octets that may still be written; the other side's head is looked at again only when `want` is not met. */
 static inline uint64_t ring_room(struct ring *r, uint64_t want)
 {

@@ -198,6 +198,8 @@ uint32_t entropy_room(const struct arena *a)
 {
 	const struct entropy *e = entropy_only(a);
 
+	if (fifo_len(e, pool) > ENTROPY_OCTETS)		/* inherited from a worker that was owned: our caller has a buffer of that size */
+		arena_panic("more entropy than there is room for");
 	return fifo_room(e, pool);
 }
 void entropy_refill(struct arena *a, const void *src, uint32_t n)

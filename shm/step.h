@@ -16,7 +16,10 @@
 #include "shm/core.h"
 #include "shm/ring.h"
 
-enum { STEP_FULL = 3, STEP_ABSENT = 4, ENTROPY_OCTETS = 256, COUNTERS = 48 };
+enum {
+	STEP_FULL = 3, STEP_ABSENT = 4, ENTROPY_OCTETS = 256, COUNTERS = 48,
+	STEP_LOG = 64 * 1024,		/* octets of log for a batch, beside the largest undo of one record */
+};
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic error "-Wpadded"
@@ -56,6 +59,13 @@ struct step {
 	uint64_t counted;			/* bit c: counter c has changed since stats_show */
 };
 
+/* What a core's arena is for.  Its log takes what a batch logs, at about 1 KiB a record (measured: under a third of that), and
+ * the largest undo of one record more: so a record is only put off in a batch of unusual ones, and never for good. */
+static inline struct arena_plan step_plan(const struct core *core, const struct arena_limits *limits, uint64_t config_hash)
+{
+	return (struct arena_plan){ .pools = core->pools, .limits = *limits, .version = core->version, .log = core->undo + STEP_LOG,
+	    .config_hash = config_hash };
+}
 /* A step over an arena that is open; no links yet.  Refuses (panics on) a core whose first pools are not STEP_STATE. */
 void step_open(struct step *s, struct arena *a, const struct core *core);
 /* The first objects: positions, entropy, counters; from a core's fill function, first thing. */

@@ -15,6 +15,17 @@ void undo_tell(struct arena *a)
 #endif
 }
 
+void undo_begin(struct arena *a)
+{
+	uint32_t used = a->log_cap + 8;		/* more than any stamp of the step that ends is above `since` */
+
+	if (a->since > UINT32_MAX - 2 * used) {
+		memset(a->stamp, 0, a->log_at / ARENA_LINE * sizeof *a->stamp);
+		a->since = 0;
+	}
+	a->since += used;
+}
+
 void undo_put(struct arena *a, enum undo_kind kind, size_t off, uint32_t len)
 {
 	uint32_t old = kind == UNDO_OLD ? round_up(len, 8) : 0;
@@ -35,7 +46,7 @@ void arena_log(struct arena *a, size_t off, uint32_t logged)
 {
 	size_t slot = off - sizeof(struct arena_slot);
 
-	a->stamp[slot / ARENA_LINE] = (struct arena_stamp){ a->step, a->log_len };
+	a->stamp[slot / ARENA_LINE] = a->since + a->log_len;
 	undo_put(a, UNDO_OLD, slot, (uint32_t)sizeof(struct arena_slot) + logged);
 	undo_tell(a);
 }
@@ -70,7 +81,7 @@ void arena_rollback(struct arena *a)
 #endif
 	a->log_len = 0;
 	undo_tell(a);
-	a->step++;
+	undo_begin(a);
 	remember(a);
 }
 
@@ -81,6 +92,6 @@ void arena_commit(struct arena *a)
 	a->log_len = 0;
 	a->epoch++;
 	undo_tell(a);
-	a->step++;
+	undo_begin(a);
 	remember(a);
 }

@@ -19,7 +19,7 @@ struct arena_header {				/* at ARENA_HEADER_AT; never changed once the arena is 
 enum { POOL_NAME = 24 };
 /* Behind each pool head: what a program with another layout has to know of this one (shm/migrate.h). */
 struct pool_said { char name[POOL_NAME]; uint32_t slots, stride, count, size, logged; };
-enum { ARENA_LINE = 64, ARENA_HEADER_AT = 64, ARENA_HEADS_AT = 256, LOG_AT_FRESH = UINT32_MAX };
+enum { ARENA_LINE = 64, ARENA_HEADER_AT = 64, ARENA_HEADS_AT = 256 };
 #define ARENA_MAGIC 0x32416c696f666572ull	/* "refoilA2" */
 
 /* Fill a->pool and the rest of the geometry from the plan; returns where the slots end. */
@@ -30,6 +30,8 @@ void arena_seal(struct arena *a, const struct arena_plan *plan);
 unsigned arena_pool_of(const struct arena *a, size_t off);
 /* Append to the log; not yet valid until undo_tell. */
 void undo_put(struct arena *a, enum undo_kind kind, size_t off, uint32_t len);
+/* Nothing is logged yet: the stamps of the step that ends count no more. */
+void undo_begin(struct arena *a);
 /* Store the word: what was put so far is valid. */
 void undo_tell(struct arena *a);
 /* Take `len` octets of log back in an image of the arena, from the last entry to the first. */

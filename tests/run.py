@@ -171,9 +171,9 @@ class Run:
         return self.check("venv", ["tools/install-venv"], 900)
 
     def other_builds(self):
-        """With mistakes made on purpose (test_poison.py), and daemons that take over, or must not (test_takeover.py)."""
+        """With mistakes made on purpose (test_poison.py), and daemons that take over, or must not (test_takeover*.py)."""
         self.make("planted", "all")
-        for mode in ("migrating", "foreign", "stranger"):
+        for mode in ("migrating", "planted-migrating", "foreign", "stranger"):
             self.make(mode, "daemons")
 
     def pytests(self, mode, *patterns):

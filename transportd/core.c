@@ -145,7 +145,7 @@ static void on_poison(struct step *s, unsigned link, const struct record *r, enu
 	step_count(s, LINE_bad_records, 1);
 }
 
-TEST_LAYOUT_MIGRATIONS(1, line, offsetof(struct line, partial_octets))
+TEST_LAYOUT_MIGRATIONS(1, line, offsetof(struct line, held_octets))
 
 const struct core transportd_core = {
 	.name = "transportd",

@@ -3,8 +3,8 @@
  * transportd has no protocol of its own: its core is the step's positions, entropy and counters, and one `struct line`.  Its
  * records are moved by stream_in.c and stream_out.c (own_links), so on_record sees the small link alone.
  *
- * The two windows say what a kill may have left half done outside shared memory (see stream.h):
- *   in_pending    octets that are in the ring already, and are being taken out of the socket
+ * What a kill may have left half done outside shared memory (see stream.h):
+ *   in_octets     committed; what the kernel says was read beyond it lies behind `held`, and counts as read
  *   out_pending   octets that are taken from the ring already, and lie in the pipe on their way to the socket */
 #pragma once
 #include "shm/step.h"
@@ -19,27 +19,29 @@ enum line_state {
 enum { TRANSPORT_DOWN = 0, TRANSPORT_UP = 1, TRANSPORT_UNKNOWN = 2 };
 
 enum { LINE_TELL_HOSTD = 1, LINE_TELL_SUPERVISOR = 2 };	/* line.owed */
-enum { LINE_BODY_MAX = 32752, LINE_WHY_MAX = 120 };	/* longest packet body: what a ring of the default size carries */
+enum { LINE_BODY_MAX = 32752, LINE_WHY_MAX = 124 };	/* longest packet body: what a ring of the default size carries */
+/* So much is read at once, at most; what is held of a packet before it leaves room for half of that.  No power of two: a fifo that
+ * does not go round. */
+enum { LINE_READ = 64 * 1024, LINE_HELD = LINE_READ + 32 * 1024 };
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic error "-Wpadded"
 struct line_id { uint32_t v; };
 struct line {
-	uint64_t in_octets, out_octets;		/* of the stream, taken and given, those pending included */
-	uint64_t in_base;			/* what the kernel had counted as read when the line was new (tcp) */
-	uint64_t in_packets;
+	uint64_t in_octets, out_octets;		/* of the stream, taken and given, those held and pending included */
+	uint64_t in_base;			/* in_octets, less what the kernel's own count was then (stream_kind.c); it may be negative */
 	uint64_t snoop_at;			/* where the capture's whole records ended */
-	uint32_t in_pending, out_pending;
-	uint32_t in_unknown, out_unknown;	/* octets of windows that could not be resolved */
+	uint32_t out_pending;
+	uint32_t in_unknown, out_unknown;	/* octets of windows that could not be resolved; in: at most */
 	uint32_t state, owed;
-	struct fifo partial;			/* the start of a packet whose end has not come yet, type octet first */
+	struct fifo held;			/* taken, and in no record yet: whole packets without room, the start of one */
 	char why[LINE_WHY_MAX];			/* LINE_DOWN: for a person */
 	TEST_LAYOUT_FIELD
-	uint8_t partial_octets[32768];		/* > LINE_BODY_MAX */
+	uint8_t held_octets[LINE_HELD];		/* no ring: read into behind the tail, by the kernel too */
 };
 #pragma GCC diagnostic pop
 
-#define LINE_STATE(ROW) ROW(line, 1, LIMIT_NONE, offsetof(struct line, partial_octets), FIFO(line, partial))
+#define LINE_STATE(ROW) ROW(line, 1, LIMIT_NONE, offsetof(struct line, held_octets), FIFO(line, held))
 enum { POOL_line = STEP_POOLS };
 LINE_STATE(ARENA_POOL)
 
@@ -60,7 +62,7 @@ enum line_counter {
 
 extern const struct core transportd_core;
 
-static inline const struct line *line_of(const struct step *s) { return line_next(s->arena, NULL); }
+static inline const struct line *line_of(const struct step *s) { return line_only(s->arena); }
 static inline struct line *line_change(struct step *s) { return line_edit(s->arena, line_of(s)); }
 
 /* The line has ended, for good: state, reason, and what is owed to hostd and to the supervisor.  In a step; does nothing the

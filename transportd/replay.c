@@ -38,44 +38,64 @@ static ssize_t said(enum stream_call call)
 	return h.result < 0 ? refused(h.result) : h.result;
 }
 
-static int given_begin(struct stream *t, uint64_t *ret_base)
+static int given_begin(struct stream *t, uint64_t *ret_count)
 {
 	struct recorder_own h = replay_own(from, CALL_BEGIN);
 
 	(void)t;
-	*ret_base = h.more;
+	*ret_count = h.more;
 	return (int)h.result;
 }
 
-static int given_left(struct stream *t, uint32_t *ret_left)
+static int given_count(struct stream *t, uint64_t *ret_count)
 {
-	struct recorder_own h = replay_own(from, CALL_LEFT);
+	struct recorder_own h = replay_own(from, CALL_COUNT);
 
-	if (h.more > line_of(t->step)->in_pending)
-		replay_stop(from, "more is left in the socket than was in it");
-	*ret_left = (uint32_t)h.more;
+	if (h.octets.len > stream_room(t))
+		replay_stop(from, "more was read than there was room for");
+	if (h.octets.len)
+		memcpy(stream_held(t) + line_of(t->step)->held.tail, h.octets.at, h.octets.len);
+	*ret_count = h.more;
 	return (int)h.result;
 }
 
-static int given_mark(struct stream *t, uint32_t n)
+static bool given_anew(struct stream *t, bool due)
 {
-	(void)t, (void)n;
-	return (int)replay_own(from, CALL_MARK).result;
+	(void)t, (void)due;
+	return replay_next(from, NULL) == CALL_BEGIN;
 }
 
-static ssize_t given_peek(struct stream *t, struct msghdr *m)
+static void given_told(struct stream *t, enum stream_call call)
 {
-	struct recorder_own h = replay_own(from, CALL_PEEK);
+	(void)t;
+	replay_own(from, call);
+}
 
-	t->asked = 0;
+static ssize_t given_read(struct stream *t, struct msghdr *m)
+{
+	struct recorder_own h;
+
+	(void)t;
+	m->msg_flags = 0;
+	if (replay_next(from, NULL) != CALL_READ)	/* there was nothing */
+		return refused(-EAGAIN);
+	h = replay_own(from, CALL_READ);
 	m->msg_flags = h.more ? MSG_CTRUNC : 0;
 	if (h.result < 0)
 		return refused(h.result);
 	if ((uint64_t)h.result != h.octets.len || h.octets.len > m->msg_iov->iov_len)
-		replay_stop(from, "more was peeked than was asked for");
+		replay_stop(from, "more was read than was asked for");
 	if (h.octets.len)
 		memcpy(m->msg_iov->iov_base, h.octets.at, h.octets.len);
 	return h.result;
+}
+
+static ssize_t given_look(struct stream *t, uint8_t *scratch)
+{
+	struct recorder_own h = replay_own(from, CALL_LOOK);
+
+	(void)t, (void)scratch;
+	return h.result < 0 ? refused(h.result) : h.result;
 }
 
 /* Each takes some of `most`, once it has been found that there is something. */
@@ -86,12 +106,6 @@ static ssize_t part_of(enum stream_call call, uint32_t most)
 	if (n > (ssize_t)most)
 		replay_stop(from, "a call took more than was there");
 	return n < 0 ? refused(n) : n;
-}
-
-static ssize_t given_discard(struct stream *t, uint8_t *scratch, uint32_t n)
-{
-	(void)t, (void)scratch;
-	return part_of(CALL_DISCARD, n);
 }
 
 static ssize_t given_drain(struct stream *t) { return part_of(CALL_DRAIN, t->out_cap); }
@@ -133,21 +147,23 @@ static bool given_lacks(void *ctx, bool lacks)
 	return true;
 }
 
-static int given_captured(struct stream *t, int r, uint32_t *missed)
+static bool given_captured(struct stream *t, bool on, int *r, uint32_t *missed)
 {
 	struct recorder_own h;
 
+	(void)on;
 	if (replay_next(from, NULL) != CALL_CAPTURE)
-		return r;
+		return false;
 	h = replay_own(from, CALL_CAPTURE);
 	t->snoop.at = h.more;
 	*missed = (uint32_t)h.also;
-	return (int)h.result;
+	*r = (int)h.result;
+	return true;
 }
 
 static const struct stream_os stream_os_given = {
-	.begin = given_begin, .left = given_left, .mark = given_mark, .peek = given_peek, .discard = given_discard, .drain = given_drain,
-	.fill = given_fill, .splice = given_splice, .holds = given_holds, .lacks = given_lacks, .captured = given_captured,
+	.begin = given_begin, .count = given_count, .anew = given_anew, .told = given_told, .read = given_read, .look = given_look,
+	.drain = given_drain, .fill = given_fill, .splice = given_splice, .holds = given_holds, .lacks = given_lacks, .captured = given_captured,
 };
 
 static int host_take(void *ctx, struct record *ret, struct bytes *payload) { return replay_take(ctx, LINK_DOWN, ret, payload); }
@@ -199,11 +215,12 @@ static void on_tell(struct replay *r)
 	replay_commit(r);
 }
 
-static void on_peek(const struct recorder_own *h)
+static void on_in(unsigned next, const struct recorder_own *h)
 {
 	stream.readable = true;
+	stream.unframed = next == CALL_FRAME;
 	stream.ring_full = false;
-	stream.ending = h->also;
+	stream.ending = next == CALL_LOOK || (next == CALL_READ && h->also);
 	if (stream_in(&stream) < 0)
 		replay_stop(from, "the socket of the controller fails");
 }
@@ -235,8 +252,10 @@ void transportd_replay(struct replay *r)
 	}
 	if (life != replay_life(r))	/* a quarantine file: nothing but the record */
 		go_on(r, &(struct recorder_own){ .more = STREAM_BATCH });
-	if (next == CALL_PEEK)
-		on_peek(&h);
+	if (next == CALL_READ || next == CALL_FRAME || next == CALL_MOVE || next == CALL_LOOK)
+		on_in(next, &h);
+	else if (next == CALL_CAPTURE)
+		stream_capture_end(&stream);
 	else
 		on_out();
 }

@@ -43,6 +43,8 @@ static int mend(int fd, uint64_t at, uint64_t *ret_end)
 	header_make(want);
 	if (pread(fd, h, sizeof h, 0) != (ssize_t)sizeof h || memcmp(h, want, sizeof h))
 		return SNOOP_E_ALIEN;
+	if (at == SNOOP_WHOLE && size >= SNOOP_HEADER)
+		at = size;
 	if (at < SNOOP_HEADER || at > size)
 		at = SNOOP_HEADER;
 	while (size - at >= sizeof r) {

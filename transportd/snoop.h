@@ -15,6 +15,7 @@
 enum { SNOOP_HEADER = 16, SNOOP_RECORD_HEADER = 24, SNOOP_DATALINK_H4 = 1002 };
 enum snoop_direction { SNOOP_SENT = 0, SNOOP_RECEIVED = 1 };	/* as the host sees it */
 enum { SNOOP_E_ALIEN = 1 };
+#define SNOOP_WHOLE UINT64_MAX
 
 struct snoop {
 	int fd;				/* borrowed; -1: no capture */
@@ -34,7 +35,7 @@ int snoop_open_file(const char *path, int *ret_fd);
 
 /* Begin to capture into `fd`, after taking away what a kill may have left cut behind octet `from`.
  *
- * @from  where whole records end for certain; 0: not known
+ * @from  where whole records end for certain; 0: not known, all are walked; SNOOP_WHOLE: at its end
  * @cap   octets of the largest batch
  *
  * Returns 0; SNOOP_E_ALIEN; -errno. */

@@ -20,14 +20,19 @@ uint64_t stream_realtime_us(void)
 void stream_capture_end(struct stream *t)
 {
 	uint32_t missed = t->snoop.missed;
+	bool on = snoop_on(&t->snoop);
 	int r = snoop_flush(&t->snoop);
 
 	if (t->os->captured)
-		r = t->os->captured(t, r, &missed);
-	if (!r)
+		on = t->os->captured(t, on, &r, &missed);
+	if (r) {
+		t->snoop_error = -r;
+		step_count(t->step, LINE_capture_missed, missed + 1u);
+	}
+	if (!on)
 		return;
-	t->snoop_error = -r;
-	step_count(t->step, LINE_capture_missed, missed + 1u);
+	line_change(t->step)->snoop_at = t->snoop.at;
+	t->host.commit(t->host.ctx);
 }
 
 void stream_gone(struct stream *t, int error, bool mid_packet)
@@ -44,32 +49,24 @@ void stream_gone(struct stream *t, int error, bool mid_packet)
 /* The first worker of this line. */
 static int begin(struct stream *t)
 {
-	uint64_t base = 0;
+	uint64_t count = 0;
 	struct line *l;
-	int r = t->os->begin(t, &base);
+	int r = t->os->begin(t, &count);
 
 	if (r < 0)
 		return r;
 	l = line_change(t->step);
 	l->state = LINE_UP;
-	l->in_base = base;
+	l->in_base = 0 - count;
 	t->host.commit(t->host.ctx);
 	return 0;
 }
 
 int stream_buffers(struct stream *t, uint32_t out_cap)
 {
-	const struct line *l = line_of(t->step);
-
 	t->out_cap = out_cap;
-	t->in = malloc(1 + LINE_BODY_MAX + STREAM_PEEK);
 	t->out = malloc(out_cap);
-	if (!t->in || !t->out)
-		return -ENOMEM;
-	if (!fifo_peek(l, partial, 0, t->in, fifo_len(l, partial)))
-		return -EPROTO;
-	t->have = fifo_len(l, partial);
-	return 0;
+	return t->out ? 0 : -ENOMEM;
 }
 
 int stream_begin(struct stream *t, int cap)
@@ -105,7 +102,6 @@ int stream_open(struct stream *ret, struct step *step, struct stream_host host, 
 void stream_close(struct stream *t)
 {
 	snoop_stop(&t->snoop);
-	free(t->in);
 	free(t->out);
-	t->in = t->out = NULL;
+	t->out = NULL;
 }

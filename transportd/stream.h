@@ -1,27 +1,31 @@
 /* transportd/stream.h - packets between the controller's stream socket and the ring to hostd, exactly.
  *
- *   in    peek ─► frame ─► records and { pending = n } in one commit ─► take n out of the socket ─► { pending = 0 }
+ *   in    read behind what is held, in the arena ─► frame ─► records, { in_octets += n, held } in one commit
  *   out   records ─► pipe, known empty ─► positions and { pending = n } in one commit ─► splice until empty ─► { pending = 0 }
  *
  * Socket and pipe belong to the supervisor, and outlive the worker.  At every instruction one of them tells, with what is
  * committed, which octets have passed:
  *
- *   in_pending    found by the next worker              what it does
- *   0             nothing was taken out                 peeks from the start again; what was peeked counts as not seen
- *   n             the kernel knows how many of the      takes out the rest, commits 0.  The packets are in the ring
- *                 n are still in the socket
+ *   the kernel has counted            found by the next worker          what it does
+ *   what in_octets says               nothing was read since            reads on
+ *   n octets more                     they lie in the arena, behind     commits them as held; they are framed first
+ *                                     what is held
  *   out_pending
- *   0             the pipe: empty, or has what was      empties the pipe; the records are still in their ring
- *                 never committed
- *   n             the pipe has what is still to go      goes on with splice, commits 0
+ *   0                                 the pipe: empty, or has what was  empties the pipe; the records are still in their ring
+ *                                     never committed
+ *   n                                 the pipe has what is still to go  goes on with splice, commits 0
  *
- * No other order holds.  Peeking again before { pending = 0 } is committed, or filling the pipe before it is, would mix two
- * windows.  How many of n are still there: on a unix socket the peek offset (SO_PEEK_OFF), which is exactly n at the commit
- * and falls with each octet read; on tcp what the kernel has received, less what waits to be read (stream_kind.c).
+ * No other order holds.  In: nothing may be read, and no octet moved, over octets that were read since the last commit; so a read
+ * goes behind them, and what is held is moved to the front in a commit of its own.  A read is over when its worker is dead:
+ * the kernel copies first, then counts, and no kill comes in between.  Out: filling the pipe before { pending = 0 } is committed
+ * would mix two windows.
  *
- * Guarantees: each octet once, in order, over any number of kills; no octet is read while the ring has no room for it; nothing
- * is dropped but advertising reports when the ring is over 7/8 full, and these are counted.  Where a window cannot be told,
- * both ends hear so and the line ends: never guessed.
+ * How the kernel counts what has been read: on a unix socket each octet read takes one off the peek offset (SO_PEEK_OFF), which is
+ * set high and used for nothing else; on tcp it is what came in, less what waits to be read (stream_kind.c).
+ *
+ * Guarantees: each octet once, in order, over any number of kills; while the ring has no room
+ * for what is held, nothing is read; nothing is dropped but advertising reports when the ring is over 7/8 full, and these are
+ * counted.  Where a window cannot be told, both ends hear so and the line ends: never guessed.
  * Refuses: a stream that is not H4 (h4.h); records from hostd that are no packets (dropped, counted). */
 #pragma once
 #include <stdbool.h>
@@ -32,20 +36,18 @@
 #include "transportd/snoop.h"
 #include "transportd/stream_os.h"
 
-enum { STREAM_PEEK = 64 * 1024, STREAM_BATCH = 256 * 1024, STREAM_PIPE_MIN = 64 * 1024, STREAM_PIPE_WISH = 1024 * 1024 };
+enum { STREAM_BATCH = 256 * 1024, STREAM_PIPE_MIN = 64 * 1024, STREAM_PIPE_WISH = 1024 * 1024 };
 
 struct stream;
 
 /* What differs between the sockets; found from the descriptor itself. */
 struct stream_kind {
 	int domain;				/* SO_DOMAIN */
-	/* The line is new: where the kernel's counting begins.  Returns 0, -errno. */
-	int (*begin)(int fd, uint64_t *ret_base);
-	/* How many of `pending` octets are still in the socket.  Returns 0; > 0: cannot be told; -errno: the socket is dead. */
-	int (*left)(int fd, const struct line *l, uint32_t *ret_left);
-	/* What was peeked counts as not seen, but for the first `n` octets. */
-	int (*mark)(int fd, uint32_t n);
-	int discard;				/* more flags to recv() what is not looked at */
+	/* From here on the kernel counts.  Returns 0, and what it has counted already; -errno. */
+	int (*begin)(int fd, uint64_t *ret_count);
+	/* Octets that have been read since.  Returns 0; > 0: cannot be told; -errno: the socket is dead. */
+	int (*count)(int fd, uint64_t *ret_count);
+	uint64_t span;				/* so far it can count, half of it: then it begins anew, at 0; 0: far enough */
 };
 const struct stream_kind *stream_kind_of(int fd);	/* NULL: no stream socket of a kind that we know */
 
@@ -65,15 +67,15 @@ struct stream {
 	int fd, pipe_r, pipe_w;			/* borrowed, non-blocking */
 	bool readable, writable;		/* worth trying; set by who polls, cleared on EAGAIN, or where no more can be there */
 	bool ending;				/* set by who polls: the controller has closed or broken it, so read on to the end */
+	bool urgent;				/* set by who polls: a read stops before an octet marked so, and there is more behind */
 	bool ring_full;				/* the packet at the front found no room: in_need octets in hostd's ring */
 	uint64_t in_need;
-	uint32_t have;				/* octets of `in` that are the start of a packet (line.partial) */
+	bool unframed;				/* whole packets may be among what is held: they come first, nothing is read */
 	uint32_t out_left, out_cap;		/* octets in the pipe; largest batch */
-	uint8_t *in, *out;			/* owned */
+	uint8_t *out;				/* owned */
 	struct snoop snoop;			/* owned */
 	int snoop_error;			/* why capture ended, until who logs it sets it to 0 */
-	uint32_t asked;				/* stream_os: for room, since the last peek ... */
-	uint64_t capture_at;			/* ... and the capture's end as it was noted last */
+	uint32_t asked;				/* for room, in this batch (stream_os.h) */
 	uint32_t resumed_in, resumed_out;	/* octets of windows that stream_open found open */
 };
 
@@ -95,10 +97,13 @@ int stream_out(struct stream *t);
 /* ---- inside ---- */
 /* What stream_open does with the stream once it is filled in; @cap: octets that the pipe takes. */
 int stream_begin(struct stream *t, int cap);
-/* Buffers; and in and have, from line.partial.  Returns 0, -ENOMEM, -EPROTO. */
+/* Buffers.  Returns 0, -ENOMEM. */
 int stream_buffers(struct stream *t, uint32_t out_cap);
 void stream_capture_end(struct stream *t);				/* write the batch of both directions; stream.c */
 void stream_gone(struct stream *t, int error, bool mid_packet);		/* the socket has ended: 0 or errno; stream.c */
 uint64_t stream_realtime_us(void);
 int stream_out_recover(struct stream *t);				/* stream_out.c */
+/* Where octets are read to and framed from.  Behind the tail they are nobody's until a commit says otherwise, so no step logs them. */
+uint8_t *stream_held(struct stream *t);				/* stream_in.c */
+uint32_t stream_room(const struct stream *t);				/* so many may be read behind the tail; stream_in.c */
 int stream_in_recover(struct stream *t);				/* stream_in.c */

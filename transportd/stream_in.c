@@ -7,52 +7,37 @@
 #include "transportd/host_port.h"
 #include "transportd/stream.h"
 
-/* One batch: what was peeked, and how far it was understood. */
+/* One batch: what is held, what was read behind it, and how far both were understood.  Places in line.held_octets. */
 struct batch {
-	uint32_t len;			/* octets in t->in: the partial packet and what was peeked */
-	uint32_t pos;			/* of them, in whole packets that are dealt with */
+	uint32_t at, tail;		/* what is before `at` is dealt with, in whole packets */
+	uint32_t octets;		/* that were read */
 	int end;			/* why framing stopped: H4_MORE, H4_BAD_TYPE, H4_TOO_LONG, HOST_PORT_FULL */
 	struct h4_packet last;		/* the packet it stopped at */
 	struct host_port_tally tally;
 };
 
-/* Take `n` octets that are known to be there out of the socket.  Returns 0; -errno: the socket is dead. */
-static int discard(struct stream *t, uint32_t n)
+uint8_t *stream_held(struct stream *t) { return (uint8_t *)(uintptr_t)line_of(t->step)->held_octets; }
+uint32_t stream_room(const struct stream *t) { return MIN(LINE_HELD - line_of(t->step)->held.tail, (uint32_t)LINE_READ); }
+
+/* Nothing was read since the last commit.  The kernel counts from 0 again; killed before the commit, it has counted 0, and
+ * the next worker says so of in_base. */
+static int count_anew(struct stream *t)
 {
-	while (n) {
-		/* The scratch behind the partial packet is free: its content is framed, or will be peeked again. */
-		ssize_t r = t->os->discard(t, t->in + t->have, MIN(n, (uint32_t)STREAM_PEEK));
+	uint64_t count;
+	int r = t->os->begin(t, &count);
 
-		if (r < 0 && errno == EINTR)
-			continue;
-		if (r <= 0)
-			return r < 0 ? -errno : -EPIPE;
-		n -= (uint32_t)r;
-	}
-	return 0;
-}
-
-/* The packets are in the ring, committed with the window: now out of the socket with them. */
-static void close_window(struct stream *t, uint32_t left)
-{
-	int r = discard(t, left);
-
-	if (r < 0) {
-		stream_gone(t, -r, false);
-		return;
-	}
-	line_change(t->step)->in_pending = 0;
-	line_change(t->step)->snoop_at = t->snoop.at;
+	if (r < 0)
+		return r;
+	line_change(t->step)->in_base = line_of(t->step)->in_octets - count;
 	t->host.commit(t->host.ctx);
+	return 0;
 }
 
 static void unresolved(struct stream *t)
 {
-	struct line *l = line_change(t->step);
-
-	l->in_unknown = l->in_pending;
+	line_change(t->step)->in_unknown = LINE_READ;
 	step_count(t->step, LINE_windows_unknown, 1);
-	step_count(t->step, LINE_unknown_octets, l->in_pending);
+	step_count(t->step, LINE_unknown_octets, LINE_READ);
 	line_end(t->step, "the kernel cannot tell which octets the last worker had read: framing is lost");
 	t->host.commit(t->host.ctx);
 	shutdown(t->fd, SHUT_RDWR);
@@ -61,47 +46,60 @@ static void unresolved(struct stream *t)
 int stream_in_recover(struct stream *t)
 {
 	const struct line *l = line_of(t->step);
-	uint32_t left;
+	uint64_t count, known = l->in_octets - l->in_base, more;
 	int r;
 
 	if (l->state != LINE_UP)
 		return 0;
-	r = t->os->left(t, &left);
-	if (r > 0)
-		unresolved(t);
-	else if (r < 0)
-		stream_gone(t, -r, t->have != 0);
-	if (r || !l->in_pending)
+	t->unframed = fifo_len(l, held) != 0;
+	r = t->os->count(t, &count);
+	if (r < 0) {
+		stream_gone(t, -r, t->unframed);
 		return 0;
-	t->resumed_in = l->in_pending;
+	}
+	if (t->os->anew(t, !r && !count && known && t->kind && t->kind->span))
+		return count_anew(t);
+	more = count - known;
+	if (r || more > stream_room(t)) {
+		unresolved(t);
+		return 0;
+	}
+	if (!more)
+		return 0;
+	line_change(t->step)->held.tail += (uint32_t)more;
+	line_change(t->step)->in_octets += more;
 	step_count(t->step, LINE_windows_resumed, 1);
-	close_window(t, left);
+	t->host.commit(t->host.ctx);
+	t->resumed_in = (uint32_t)more;
+	t->unframed = true;
 	return 0;
 }
 
-/* Packets into the ring, until something stops it.  Peeked octets that make no whole packet are taken as well. */
+/* Packets into the ring, until something stops it. */
 static void frame(struct stream *t, struct batch *b)
 {
 	struct host_port port = host_port_of(t->step, t->os->lacks, t);
 	uint64_t time_us = snoop_on(&t->snoop) ? stream_realtime_us() : 0;
+	const uint8_t *octets = stream_held(t);
 
+	t->asked = 0;
 	for (;;) {
-		b->end = h4_next((struct bytes){ t->in + b->pos, b->len - b->pos }, MIN(port.body_max, (uint32_t)LINE_BODY_MAX), &b->last);
+		b->end = h4_next((struct bytes){ octets + b->at, b->tail - b->at }, MIN(port.body_max, (uint32_t)LINE_BODY_MAX), &b->last);
 		if (b->end)
 			return;
 		b->end = host_port_give(&port, b->last.kind, b->last.body, &b->tally);
 		if (b->end)
 			return;
 		snoop_add(&t->snoop, SNOOP_RECEIVED, b->last.kind, b->last.body, time_us);
-		b->pos += b->last.octets;
+		b->at += b->last.octets;
 	}
 }
 
-/* The stream is not H4, or not one that can be carried.  After enter_window. */
+/* The stream is not H4, or not one that can be carried.  After keep. */
 static void misframed(struct stream *t, const struct batch *b)
 {
 	char why[LINE_WHY_MAX];
-	uint64_t at = line_of(t->step)->in_octets - (b->pos ? 0 : t->have);
+	uint64_t at = line_of(t->step)->in_octets - (b->tail - b->at);
 
 	if (b->end == H4_BAD_TYPE)
 		snprintf(why, sizeof why, "controller sent no H4: type octet 0x%02X at octet %llu of its stream (wanted 02, 03, 04 or 05)",
@@ -113,44 +111,68 @@ static void misframed(struct stream *t, const struct batch *b)
 	line_end(t->step, why);
 }
 
-/* What was framed, what remains of it, and the window, for the commit.  Returns octets of the window. */
-static uint32_t enter_window(struct stream *t, const struct batch *b)
+/* What was read, and what of it is in no record yet, for the commit. */
+static void keep(struct stream *t, const struct batch *b)
 {
 	struct line *l = line_change(t->step);
-	/* The start of a packet is ours; what stopped for want of room, or is no packet, stays in the socket. */
-	uint32_t taken = b->end == H4_MORE ? b->len : MAX(b->pos, t->have), old = b->pos ? 0 : t->have, window = taken - t->have;
 
-	if (b->pos)
-		fifo_pop(l, partial, NULL, t->have);
-	fifo_push(t->step->arena, l, partial, t->in + b->pos + old, taken - b->pos - old);
-	l->in_octets += window;
-	l->in_pending = window;
+	l->in_octets += b->octets;
+	l->held = b->at == b->tail ? (struct fifo){ 0 } : (struct fifo){ b->at, b->tail };
 	host_port_count(t->step, &b->tally, LINE_in_event_packets, LINE_in_event_octets);
 	step_count(t->step, LINE_in_batches, 1);
-	return window;
 }
 
-/* Octets peeked behind the partial packet.  0: nothing to be had now.
+/* The start of a packet goes to the front, if it is no longer than what lies before it: both are there until the commit.  A longer one
+ * stays, and there is room enough behind it. */
+static void make_room(struct stream *t)
+{
+	struct fifo q = line_of(t->step)->held;
+	uint32_t n = q.tail - q.head;
+
+	if (!q.head || n > q.head)
+		return;
+	t->os->told(t, CALL_MOVE);
+	memcpy(stream_held(t), stream_held(t) + q.head, n);
+	line_change(t->step)->held = (struct fifo){ 0, n };
+	t->host.commit(t->host.ctx);
+}
+_Static_assert(LINE_HELD - 2 * (LINE_BODY_MAX + 1) >= LINE_READ / 2, "room enough");
+
+/* Octets read behind what is held.  0: nothing to be had now.
  *
  * Less than was asked for: no more octets are there, and what comes later rings the loop (LOOP_EDGE), so nobody asks only to hear
  * EAGAIN.  Two things are no octets and may have rung already: the end of the stream (ending), and descriptors that somebody
  * passes along, behind which there may be more (MSG_CTRUNC). */
-static uint32_t peek(struct stream *t)
+static uint32_t read_some(struct stream *t)
 {
-	struct iovec at = { t->in + t->have, STREAM_PEEK };
+	const struct line *l = line_of(t->step);
+	struct iovec at = { stream_held(t) + l->held.tail, stream_room(t) };
 	struct msghdr m = { .msg_iov = &at, .msg_iovlen = 1 };
 	ssize_t n;
 
 	do
-		n = t->os->peek(t, &m);
+		n = t->os->read(t, &m);
 	while (n < 0 && errno == EINTR);
-	t->readable = t->ending || n == STREAM_PEEK || (n > 0 && m.msg_flags & MSG_CTRUNC);
+	t->readable = t->ending || t->urgent || n == (ssize_t)at.iov_len || (n > 0 && m.msg_flags & MSG_CTRUNC);
 	if (n > 0)
 		return (uint32_t)n;
-	t->readable = t->ending = false;	/* it has come to its end, or there was none after all */
+	t->readable = t->ending = t->urgent = false;	/* it has come to its end, or there was none after all */
 	if (n == 0 || errno != EAGAIN)
-		stream_gone(t, n ? errno : 0, t->have != 0);
+		stream_gone(t, n ? errno : 0, fifo_len(l, held) != 0);
 	return 0;
+}
+
+/* hostd is not there.  Nothing is read, unless its sender is gone as well: then the line ends, and how is asked for. */
+static int nobody_takes_it(struct stream *t)
+{
+	uint8_t octet;
+	ssize_t n;
+
+	if (!t->ending)
+		return 0;
+	n = t->os->look(t, &octet);
+	stream_gone(t, n < 0 && errno != EAGAIN ? errno : 0, false);
+	return 1;
 }
 
 /* The packet at the front finds no room: note how much it needs, so that the socket is not looked at before. */
@@ -160,10 +182,10 @@ static void stop_full(struct stream *t, const struct batch *b)
 	t->in_need = host_port_need(t->step, b->last.kind, b->last.octets - 1);
 }
 
-/* Is there a reason to look at the socket? */
+/* Is there a reason to look at what is held, or at the socket? */
 static bool may_read(struct stream *t)
 {
-	if (line_of(t->step)->state != LINE_UP || !t->readable)
+	if (line_of(t->step)->state != LINE_UP || (!t->readable && !t->unframed))
 		return false;
 	if (t->ring_full && host_port_open(t->step) && host_port_room(t->step, t->in_need) < t->in_need)
 		return false;
@@ -173,43 +195,36 @@ static bool may_read(struct stream *t)
 
 int stream_in(struct stream *t)
 {
+	const struct line *l = line_of(t->step);
 	struct batch b = { 0 };
-	uint32_t window;
-	int r;
+	int r = 0;
 
 	if (!may_read(t))
 		return 0;
-	b.len = peek(t);
-	if (!b.len)
-		return line_of(t->step)->state == LINE_UP ? 0 : 1;
-	if (!host_port_open(t->step) && t->ending) {	/* nobody to give it to, and its sender is gone */
-		stream_gone(t, 0, false);
-		return 1;
+	if (!host_port_open(t->step))
+		return nobody_takes_it(t);
+	if (t->unframed) {
+		t->os->told(t, CALL_FRAME);
+	} else {
+		make_room(t);
+		b.octets = read_some(t);
+		if (!b.octets)
+			return l->state == LINE_UP ? 0 : 1;
 	}
-	if (!host_port_open(t->step)) {
-		t->readable = true;
-		return t->os->mark(t, 0);
-	}
-	b.len += t->have;
+	b.at = l->held.head;
+	b.tail = l->held.tail + b.octets;
 	frame(t, &b);
-	if (b.end == HOST_PORT_FULL) {
+	t->unframed = b.end == HOST_PORT_FULL;
+	if (t->unframed)
 		stop_full(t, &b);
-		t->readable = true;		/* what is left there rings no more */
-		r = t->os->mark(t, b.pos ? b.pos - t->have : 0);
-		if (r < 0 || !b.pos)
-			return r;
-	}
-	window = enter_window(t, &b);
+	keep(t, &b);
 	if (b.end == H4_BAD_TYPE || b.end == H4_TOO_LONG)
 		misframed(t, &b);
 	t->host.commit(t->host.ctx);
 	stream_capture_end(t);
-	if (line_of(t->step)->state == LINE_DOWN) {
+	if (l->state == LINE_DOWN)
 		shutdown(t->fd, SHUT_RDWR);
-		return 1;
-	}
-	t->have = b.end == H4_MORE ? b.len - b.pos : 0;
-	memmove(t->in, t->in + b.pos, t->have);
-	close_window(t, window);
-	return 1;
+	else if (t->os->anew(t, t->kind && t->kind->span && l->in_octets - l->in_base > t->kind->span / 2))
+		r = count_anew(t);
+	return r < 0 ? r : 1;
 }

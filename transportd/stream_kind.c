@@ -9,42 +9,34 @@
 #include "base/types.h"
 #include "transportd/stream.h"
 
-/* ---- unix: the peek offset ---- */
+/* ---- unix: the peek offset, which nobody peeks with ---- */
 
-static int peek_offset_set(int fd, int offset)
+enum { OFFSET_HIGH = INT32_MAX };
+
+static int unix_begin(int fd, uint64_t *ret_count)
 {
+	const int offset = OFFSET_HIGH;
 	int r;
 
+	*ret_count = 0;
 	do
 		r = setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &offset, sizeof offset);
 	while (r < 0 && errno == EINTR);
 	return r < 0 ? -errno : 0;
 }
 
-static int unix_mark(int fd, uint32_t n) { return peek_offset_set(fd, (int)n); }
-
-static int unix_begin(int fd, uint64_t *ret_base)
-{
-	*ret_base = 0;
-	return peek_offset_set(fd, 0);
-}
-
-/* With an open window it was n at the commit and has fallen with each octet read.  Without one, nothing was read. */
-static int unix_left(int fd, const struct line *l, uint32_t *ret_left)
+/* Each octet that is read takes one off; it never falls below 0, so it is set high again in time. */
+static int unix_count(int fd, uint64_t *ret_count)
 {
 	int offset;
 	socklen_t len = sizeof offset;
 
-	if (l->in_pending) {
-		if (getsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &offset, &len) < 0)
-			return -errno;
-		if (offset < 0 || (uint32_t)offset > l->in_pending)
-			return 1;
-		*ret_left = (uint32_t)offset;
-		return 0;
-	}
-	*ret_left = 0;
-	return peek_offset_set(fd, 0);
+	if (getsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &offset, &len) < 0)
+		return -errno;
+	if (offset <= 0)
+		return 1;
+	*ret_count = (uint64_t)OFFSET_HIGH - (uint64_t)offset;
+	return 0;
 }
 
 /* ---- tcp: what the kernel has received in order, less what waits to be read ---- */
@@ -67,7 +59,7 @@ static int tcp_counts(int fd, uint64_t *ret_received, unsigned *ret_state)
 	return 0;
 }
 
-/* Octets that have ever been read from this socket.  Returns 0; 1: cannot be told; -errno. */
+/* Octets that have ever been read from this socket. */
 static int tcp_octets_read(int fd, uint64_t *ret)
 {
 	uint64_t before, after;
@@ -96,38 +88,17 @@ static int tcp_octets_read(int fd, uint64_t *ret)
 	return 1;
 }
 
-static int tcp_begin(int fd, uint64_t *ret_base)
+static int tcp_begin(int fd, uint64_t *ret_count)
 {
-	int r = tcp_octets_read(fd, ret_base);
+	int r = tcp_octets_read(fd, ret_count);
 
 	return MIN(r, 0);		/* a kernel that does not count: found out, and said, once it matters */
 }
 
-/* in_octets has the window in it: so much will have been read once it is closed. */
-static int tcp_left(int fd, const struct line *l, uint32_t *ret_left)
-{
-	uint64_t octets, left;
-	int r;
-
-	*ret_left = 0;
-	if (!l->in_pending)
-		return 0;
-	r = tcp_octets_read(fd, &octets);
-	if (r)
-		return r;
-	left = l->in_base + l->in_octets - octets;
-	if (left > l->in_pending)
-		return 1;
-	*ret_left = (uint32_t)left;
-	return 0;
-}
-
-static int tcp_mark(int fd, uint32_t n) { (void)fd, (void)n; return 0; }	/* a peek there moves nothing */
-
 static const struct stream_kind kinds[] = {
-	{ AF_UNIX, unix_begin, unix_left, unix_mark, 0 },
-	{ AF_INET, tcp_begin, tcp_left, tcp_mark, MSG_TRUNC },		/* MSG_TRUNC on tcp: not even copied */
-	{ AF_INET6, tcp_begin, tcp_left, tcp_mark, MSG_TRUNC },
+	{ AF_UNIX, unix_begin, unix_count, OFFSET_HIGH },
+	{ AF_INET, tcp_begin, tcp_octets_read, 0 },
+	{ AF_INET6, tcp_begin, tcp_octets_read, 0 },
 };
 
 const struct stream_kind *stream_kind_of(int fd)

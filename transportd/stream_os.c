@@ -10,19 +10,12 @@
 
 /* ---- the system ---- */
 
-static int os_begin(struct stream *t, uint64_t *ret_base) { return t->kind->begin(t->fd, ret_base); }
-static int os_left(struct stream *t, uint32_t *ret_left) { return t->kind->left(t->fd, line_of(t->step), ret_left); }
-static int os_mark(struct stream *t, uint32_t n) { return t->kind->mark(t->fd, n); }
-
-static ssize_t os_peek(struct stream *t, struct msghdr *m)
-{
-	return recvmsg(t->fd, m, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-}
-
-static ssize_t os_discard(struct stream *t, uint8_t *scratch, uint32_t n)
-{
-	return recv(t->fd, scratch, n, MSG_DONTWAIT | t->kind->discard);
-}
+static int os_begin(struct stream *t, uint64_t *ret_count) { return t->kind->begin(t->fd, ret_count); }
+static int os_count(struct stream *t, uint64_t *ret_count) { return t->kind->count(t->fd, ret_count); }
+static bool os_anew(struct stream *t, bool due) { (void)t; return due; }
+static void os_told(struct stream *t, enum stream_call call) { (void)t, (void)call; }
+static ssize_t os_read(struct stream *t, struct msghdr *m) { return recvmsg(t->fd, m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC); }
+static ssize_t os_look(struct stream *t, uint8_t *scratch) { return recv(t->fd, scratch, 1, MSG_PEEK | MSG_DONTWAIT); }
 
 static ssize_t os_drain(struct stream *t) { return read(t->pipe_r, t->out, t->out_cap); }
 static ssize_t os_fill(struct stream *t, uint32_t n) { return write(t->pipe_w, t->out, n); }
@@ -40,8 +33,8 @@ static int64_t os_holds(struct stream *t)
 }
 
 const struct stream_os stream_os_system = {
-	.begin = os_begin, .left = os_left, .mark = os_mark, .peek = os_peek, .discard = os_discard, .drain = os_drain, .fill = os_fill,
-	.splice = os_splice, .holds = os_holds,
+	.begin = os_begin, .count = os_count, .anew = os_anew, .told = os_told, .read = os_read, .look = os_look, .drain = os_drain,
+	.fill = os_fill, .splice = os_splice, .holds = os_holds,
 };
 
 /* ---- the system, noted ---- */
@@ -61,44 +54,49 @@ static ssize_t said(struct stream *t, ssize_t n, struct stream_heard h)
 	return n;
 }
 
-static int noted_begin(struct stream *t, uint64_t *ret_base)
+static int noted_begin(struct stream *t, uint64_t *ret_count)
 {
-	int r = os_begin(t, ret_base);
+	int r = os_begin(t, ret_count);
 
-	note(t, (struct stream_heard){ .call = CALL_BEGIN, .result = r, .more = *ret_base });
+	note(t, (struct stream_heard){ .call = CALL_BEGIN, .result = r, .more = *ret_count });
 	return r;
 }
 
-static int noted_left(struct stream *t, uint32_t *ret_left)
+/* What the last worker read and did not commit was noted by nobody, or in part: it is noted here. */
+static int noted_count(struct stream *t, uint64_t *ret_count)
 {
+	const struct line *l = line_of(t->step);
+	struct stream_heard h = { .call = CALL_COUNT };
 	int r;
 
-	*ret_left = 0;
-	r = os_left(t, ret_left);
-	note(t, (struct stream_heard){ .call = CALL_LEFT, .result = r, .more = *ret_left });
+	*ret_count = 0;
+	r = os_count(t, ret_count);
+	h.result = r;
+	h.more = *ret_count;
+	if (!r && *ret_count - (l->in_octets - l->in_base) <= stream_room(t))
+		h.octets = (struct bytes){ stream_held(t) + l->held.tail, *ret_count - (l->in_octets - l->in_base) };
+	note(t, h);
 	return r;
 }
 
-static int noted_mark(struct stream *t, uint32_t n)
+static void noted_told(struct stream *t, enum stream_call call) { note(t, (struct stream_heard){ .call = call }); }
+
+static ssize_t noted_read(struct stream *t, struct msghdr *m)
 {
-	int r = os_mark(t, n);
+	ssize_t n = os_read(t, m);
 
-	note(t, (struct stream_heard){ .call = CALL_MARK, .result = r });
-	return r;
-}
-
-static ssize_t noted_peek(struct stream *t, struct msghdr *m)
-{
-	ssize_t n = os_peek(t, m);
-
-	t->asked = 0;
-	return said(t, n, (struct stream_heard){ .call = CALL_PEEK, .more = n > 0 && m->msg_flags & MSG_CTRUNC, .also = t->ending,
+	return said(t, n, (struct stream_heard){ .call = CALL_READ, .more = n > 0 && m->msg_flags & MSG_CTRUNC, .also = t->ending,
 	    .octets = { m->msg_iov->iov_base, n > 0 ? (size_t)n : 0 } });
 }
 
-static ssize_t noted_discard(struct stream *t, uint8_t *scratch, uint32_t n)
+static ssize_t noted_look(struct stream *t, uint8_t *scratch)
 {
-	return said(t, os_discard(t, scratch, n), (struct stream_heard){ .call = CALL_DISCARD });
+	ssize_t n = os_look(t, scratch);
+	int error = errno;
+
+	note(t, (struct stream_heard){ .call = CALL_LOOK, .result = n < 0 ? -error : n });
+	errno = error;
+	return n;
 }
 
 static ssize_t noted_drain(struct stream *t) { return said(t, os_drain(t), (struct stream_heard){ .call = CALL_DRAIN }); }
@@ -128,15 +126,14 @@ static bool noted_lacks(void *stream, bool lacks)
 	return lacks;
 }
 
-static int noted_captured(struct stream *t, int r, uint32_t *missed)
+static bool noted_captured(struct stream *t, bool on, int *r, uint32_t *missed)
 {
-	if (r || t->snoop.at != t->capture_at)
-		note(t, (struct stream_heard){ .call = CALL_CAPTURE, .result = r, .more = t->snoop.at, .also = *missed });
-	t->capture_at = t->snoop.at;
-	return r;
+	if (on)
+		note(t, (struct stream_heard){ .call = CALL_CAPTURE, .result = *r, .more = t->snoop.at, .also = *missed });
+	return on;
 }
 
 const struct stream_os stream_os_recorded = {
-	.begin = noted_begin, .left = noted_left, .mark = noted_mark, .peek = noted_peek, .discard = noted_discard, .drain = noted_drain,
-	.fill = noted_fill, .splice = noted_splice, .holds = noted_holds, .lacks = noted_lacks, .captured = noted_captured,
+	.begin = noted_begin, .count = noted_count, .anew = os_anew, .told = noted_told, .read = noted_read, .look = noted_look,
+	.drain = noted_drain, .fill = noted_fill, .splice = noted_splice, .holds = noted_holds, .lacks = noted_lacks, .captured = noted_captured,
 };

@@ -23,17 +23,18 @@ struct stream;
 	ROW(OPEN, "open")		/* a worker's life has begun; result: octets of the pipe */ \
 	ROW(RESUME, "go on")		/* a recording begins in the middle of one: out_left; more: out_cap; also: snoop.at */ \
 	ROW(TELL, "tell")		/* line_say: which */ \
-	ROW(BEGIN, "begin")		/* kind->begin; more: base */ \
-	ROW(LEFT, "left")		/* kind->left; more: octets */ \
-	ROW(MARK, "mark")		/* kind->mark */ \
-	ROW(PEEK, "peek")		/* recvmsg and its octets; more: MSG_CTRUNC came; also: ending */ \
-	ROW(SHORT, "no room")		/* for packet number `result` since the peek */ \
-	ROW(DISCARD, "discard")		/* recv */ \
+	ROW(BEGIN, "begin")		/* kind->begin; more: the count */ \
+	ROW(COUNT, "count")		/* kind->count; more: the count; octets: those that the last worker read and did not commit */ \
+	ROW(MOVE, "move")		/* what is held goes to the front */ \
+	ROW(READ, "read")		/* recvmsg and its octets; more: MSG_CTRUNC came; also: ending */ \
+	ROW(FRAME, "frame")		/* nothing is read: what is held is framed */ \
+	ROW(LOOK, "look")		/* recv with MSG_PEEK: how has it ended? */ \
+	ROW(SHORT, "no room")		/* for packet number `result` of the batch */ \
 	ROW(HOLDS, "pipe holds")	/* FIONREAD */ \
 	ROW(DRAIN, "drain")		/* read from the pipe */ \
 	ROW(FILL, "fill")		/* write to the pipe; more: hash of the octets; also: how many */ \
 	ROW(SPLICE, "splice") \
-	ROW(CAPTURE, "capture")		/* snoop_flush; more: snoop.at; also: packets missed before */
+	ROW(CAPTURE, "capture")		/* snoop_flush, where capture is on; more: snoop.at; also: packets missed before */
 enum stream_call {
 	CALL_NONE,
 #define ROW(n, name) CALL_##n,
@@ -51,19 +52,22 @@ struct stream_heard {
 
 struct stream_os {
 	/* As struct stream_kind has them. */
-	int (*begin)(struct stream *t, uint64_t *ret_base);
-	int (*left)(struct stream *t, uint32_t *ret_left);
-	int (*mark)(struct stream *t, uint32_t n);
+	int (*begin)(struct stream *t, uint64_t *ret_count);
+	int (*count)(struct stream *t, uint64_t *ret_count);
+	/* Is it time to count anew?  `due` is what the socket's kind says. */
+	bool (*anew)(struct stream *t, bool due);
+	/* What comes now changes the arena, and has no call that would tell so. */
+	void (*told)(struct stream *t, enum stream_call call);
 	/* As the system call: -1 and errno. */
-	ssize_t (*peek)(struct stream *t, struct msghdr *m);		/* one iovec; msg_flags: MSG_CTRUNC */
-	ssize_t (*discard)(struct stream *t, uint8_t *scratch, uint32_t n);
+	ssize_t (*read)(struct stream *t, struct msghdr *m);		/* one iovec; msg_flags: MSG_CTRUNC */
+	ssize_t (*look)(struct stream *t, uint8_t *scratch);
 	ssize_t (*drain)(struct stream *t);				/* from the pipe to t->out */
 	ssize_t (*fill)(struct stream *t, uint32_t n);			/* from t->out to the pipe */
 	ssize_t (*splice)(struct stream *t);				/* up to out_left octets, from the pipe to the socket */
 	int64_t (*holds)(struct stream *t);				/* octets in the pipe, or -errno */
 	/* May be NULL.  Room in hostd's ring for the next packet: is there none?  `lacks` is what the ring says. */
 	bool (*lacks)(void *stream, bool lacks);
-	/* May be NULL.  After snoop_flush, which said r.  Returns what it said, and what had been missed before. */
-	int (*captured)(struct stream *t, int r, uint32_t *missed);
+	/* May be NULL.  After snoop_flush, which said *r; what had been missed before.  Returns whether capture is, or was, on. */
+	bool (*captured)(struct stream *t, bool on, int *r, uint32_t *missed);
 };
 extern const struct stream_os stream_os_system, stream_os_recorded;

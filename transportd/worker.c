@@ -47,6 +47,8 @@ static int on_readable(void *ctx, uint32_t revents)
 	o->stream.readable = true;
 	if (revents & (POLLRDHUP | POLLHUP | POLLERR))
 		o->stream.ending = true;
+	if (revents & POLLPRI)
+		o->stream.urgent = true;
 	return 0;
 }
 
@@ -62,13 +64,19 @@ static int on_writable(void *ctx, uint32_t revents)
 	return 0;
 }
 
-/* Capture goes on where the last worker stopped; that it cannot is no reason not to work. */
-static void start_capture(struct own *o, struct step *s, int fd)
+/* Capture goes on where the last worker stopped; that it cannot is no reason not to work.  The first one finds what the supervisor
+ * has just looked through, and notes its end before it writes: no worker walks over a large file, for which the watchdog would end it. */
+static void start_capture(struct own *o, struct worker *w, int fd)
 {
-	int r = snoop_start(&o->stream.snoop, fd, line_of(s)->snoop_at, SNOOP_BATCH);
+	struct step *s = worker_step(w);
+	uint64_t from = line_of(s)->snoop_at ? line_of(s)->snoop_at : SNOOP_WHOLE;
+	int r = snoop_start(&o->stream.snoop, fd, from, SNOOP_BATCH);
 
-	if (r)
+	if (r) {
 		log_warn("capture has ended", LOG_WHY(r > 0 ? "the file is no btsnoop of H4" : strerror(-r)));
+		return;
+	}
+	stream_capture_end(&o->stream);
 }
 
 static void say_resumed(const struct stream *t)
@@ -95,8 +103,8 @@ int transportd_worker_start(struct worker *w)
 		return r;
 	say_resumed(&o->stream);
 	if (snoop >= 0)
-		start_capture(o, s, snoop);
-	r = loop_watch(l, fd, POLLIN | POLLRDHUP, LOOP_EDGE, on_readable, o);
+		start_capture(o, w, snoop);
+	r = loop_watch(l, fd, POLLIN | POLLPRI | POLLRDHUP, LOOP_EDGE, on_readable, o);
 	return r < 0 ? r : 0;
 }
 
@@ -145,7 +153,6 @@ static void note_stream(struct worker *w, struct own *o)
 	struct stream *t = &o->stream;
 
 	o->recorded = worker_recording(w);
-	t->capture_at = t->snoop.at;
 	host_note(w, &(struct stream_heard){ .call = CALL_RESUME, .result = t->out_left, .more = t->out_cap, .also = t->snoop.at });
 }
 
@@ -186,6 +193,6 @@ int transportd_worker_turn(struct worker *w)
 	r = prepare_sleep(w, o);
 	if (r < 0)
 		return r;
-	return told || line_of(s)->state != was || (o->stream.readable && !o->stream.ring_full && host_port_open(s) &&
+	return told || line_of(s)->state != was || ((o->stream.readable || o->stream.unframed) && !o->stream.ring_full && host_port_open(s) &&
 	    line_of(s)->state == LINE_UP);
 }

@@ -35,13 +35,7 @@ enum {
 	LOG_REQUEST = 4 * LOGGED(sizeof(struct kept)) + 3 * LOGGED(sizeof(struct pending)) + LOGGED(sizeof(struct value)) + LOG_TOLD,
 	/* A turn: timers, burials and service touch so many bearers; two rounds of telling; a PDU taken; a request. */
 	UNDO = LOG_RECORD + LOG_REQUEST + LOG_TOLD + 3 * GATT_TURN_BEARERS * LOG_BEARER + 16 * 64,
-
-	/* The log of the smallest arena there can be: one connection, the attributes of GAP and GATT. */
-	ATTRIBUTES_MIN = 24,
-	SLOTS_MIN = sizeof(struct bearer) + GATT_SHARED_OCTETS + ATTRIBUTES_MIN * (sizeof(struct value) + sizeof(struct attribute)) +
-	    GATT_PENDING * sizeof(struct pending) + GATT_KEPT * sizeof(struct kept) + sizeof(struct counters),
 };
-_Static_assert(UNDO < 2 * SLOTS_MIN - SLOTS_MIN / 2, "the log of a small arena holds a record, and some more in a batch");
 _Static_assert(TURN <= 256 * 1024 / 4 / 2 && TAKEN <= 4096, "reserves");
 _Static_assert(REPLY <= 64 * 1024 / 4 / 2, "reserve");
 

@@ -7,10 +7,11 @@
 #include "wire/l2cap_names.h"
 
 /* May it have one more packet at the controller?  Its share, so that peers that stall leave some to the others; beyond it, as many
- * as are left free. */
+ * as are left free.  The last buffer is for one that has none: a peer that came first and stalls leaves that to who comes later. */
 static bool may_have(const struct flow *f, const struct connection *c)
 {
-	return !c->outstanding || c->outstanding < f->credits || (uint64_t)(c->outstanding + 1) * f->live <= f->total;
+	return !c->outstanding || (f->credits > 1 &&
+	    (c->outstanding < f->credits || (uint64_t)(c->outstanding + 1) * f->live <= f->total));
 }
 static bool may_queue(const struct flow *f, const struct connection *c)
 {

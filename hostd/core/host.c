@@ -35,8 +35,6 @@ enum {
 _Static_assert((int)OUT_COMMANDS + (int)OUT_FRAGMENTS <= RING_SIZE_DEFAULT * 3 / 16, "too much for transportd's ring");
 _Static_assert((int)UP_TO_DOWN <= RING_SIZE_DEFAULT * 3 / 16 && (int)ACT_DOWN <= RING_SIZE_DEFAULT * 3 / 16, "too much for gattd's ring");
 _Static_assert((int)ACT_SUPERVISOR <= 65536 * 3 / 16, "too much for the small link");
-_Static_assert((int)UNDO <= 2 * (int)(HOST_SHARED_OCTETS + HANDLES / HANDLE_SLOTS * sizeof(struct where)) - 8192,
-    "the smallest log has room for some records besides");
 _Static_assert((int)HANDLES == (int)CONNECTION_HANDLE_MAX + 1, "a bit for each handle");
 _Static_assert((int)HOST_COUNTER_COUNT <= (int)COUNTERS, "more counters than a core has");
 _Static_assert((int)HOST_POOLS <= (int)ARENA_POOLS, "more pools than an arena has");

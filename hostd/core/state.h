@@ -4,7 +4,7 @@
  * packet (flow, connection) is apart from what is not (controller, settings).
  *
  * Memory: a connection takes HOST_CONNECTION_OCTETS, 3,200, whether it is there or not, and all of them together HOST_SHARED_OCTETS,
- * 24 KiB, of chunks (shm/queue.h).  The undo log is mapped at twice that besides; of it, only what one step edits is ever touched. */
+ * 24 KiB, of chunks (shm/queue.h).  The undo log is of one size however many there are. */
 #pragma once
 #include "shm/queue.h"
 #include "shm/step.h"

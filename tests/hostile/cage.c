@@ -12,26 +12,61 @@
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
+#include "base/types.h"
 #include "runtime/sandbox.h"
+#include "shm/migrate.h"
 #include "tests/hostile/cage.h"
 #include "tests/hostile/owned.h"
 
 static struct cage cage;
 static const struct program *honest;
 static char way[16], what[64];
+static const char *when = "turn";
+static struct segment shut[2 * STEP_LINKS + 3];		/* what is out of reach until the walls are up, and how it was mapped */
+static bool writable[ARRAY_LEN(shut)];
+static unsigned shut_count;
 
 int __real_sandbox_enter(const struct sandbox_plan *p, const char **ret_wall);
 int __wrap_sandbox_enter(const struct sandbox_plan *p, const char **ret_wall);
 int __real_io_uring_register(unsigned int fd, unsigned int opcode, const void *arg, unsigned int count);
 int __wrap_io_uring_register(unsigned int fd, unsigned int opcode, const void *arg, unsigned int count);
 
-int __wrap_sandbox_enter(const struct sandbox_plan *p, const char **ret_wall)
+int __real_segment_attach(int fd, size_t len, bool write, struct segment *ret);
+int __wrap_segment_attach(int fd, size_t len, bool write, struct segment *ret);
+void __real_step_recover(struct step *s);
+void __wrap_step_recover(struct step *s);
+
+static int enter(const struct sandbox_plan *p, const char **ret_wall)
 {
 	if (!cage.open)
 		return __real_sandbox_enter(p, ret_wall);
 	if (p->uid == 0)
 		return 0;
 	return setgroups(0, NULL) < 0 || setresgid(p->gid, p->gid, p->gid) < 0 || setresuid(p->uid, p->uid, p->uid) < 0 ? -errno : 0;
+}
+int __wrap_sandbox_enter(const struct sandbox_plan *p, const char **ret_wall)
+{
+	int r = enter(p, ret_wall);
+
+	for (; !r && shut_count; shut_count--) {
+		struct segment *s = &shut[shut_count - 1];
+
+		if (mprotect(s->at, s->len, writable[shut_count - 1] ? PROT_READ | PROT_WRITE : PROT_READ) < 0)
+			r = -errno;
+	}
+	return r;
+}
+int __wrap_segment_attach(int fd, size_t len, bool write, struct segment *ret)
+{
+	int r = __real_segment_attach(fd, len, write, ret);
+
+	if (r || strcmp(when, "shut"))
+		return r;
+	if (shut_count == ARRAY_LEN(shut) || mprotect(ret->at, ret->len, PROT_NONE) < 0)
+		return -ENOSPC;
+	writable[shut_count] = write;
+	shut[shut_count++] = *ret;
+	return 0;
 }
 int __wrap_io_uring_register(unsigned int fd, unsigned int opcode, const void *arg, unsigned int count)
 {
@@ -61,15 +96,41 @@ static long attempt(struct cage *c)
 	return a->make(c);
 }
 
-static int cage_turn(struct worker *w)
+/* The moment has come, if it is this one. */
+static void at(const char *moment)
 {
 	long r;
 
-	(void)w;
+	if (strcmp(when, moment))
+		return;
 	r = attempt(&cage);
 	if (r < 0)
 		owned_say("cage: %s %s: %s", way, what, strerror((int)-r));
 	_exit(r < 0 ? CAGE_REFUSED : CAGE_DONE);
+}
+static int cage_turn(struct worker *w)
+{
+	(void)w;
+	at("turn");
+	if (!strcmp(when, "shut"))
+		_exit(CAGE_DONE);
+	owned_say("cage: its first turn has come, and no %s", when);
+	_exit(CAGE_BROKEN);
+}
+void __wrap_step_recover(struct step *s)
+{
+	at("recovery");
+	__real_step_recover(s);
+}
+static void cage_fill(struct arena *a)
+{
+	at("fill");
+	honest->core->fill(a);
+}
+static void cage_finish(struct arena *a)
+{
+	(void)a;
+	at("migration");
 }
 
 /* What needs to be at hand is made while nothing is refused yet. */
@@ -110,7 +171,9 @@ static int cage_prepare(struct worker *w)
 
 int cage_main(const struct program *p, const char *plan)
 {
+	static const struct arena_migration migrations[] = { { CAGE_OLD_VERSION, NULL, cage_finish }, { 0 } };
 	static struct program caged;
+	static struct core core;
 	const char *rest = getenv("TREFOIL_CAGE_AT");
 	long long pid;
 
@@ -121,8 +184,14 @@ int cage_main(const struct program *p, const char *plan)
 		return CAGE_BROKEN;
 	}
 	cage.neighbour = (pid_t)pid;
+	if (getenv("TREFOIL_CAGE_WHEN"))
+		when = getenv("TREFOIL_CAGE_WHEN");
 	honest = p;
+	core = *p->core;
+	core.fill = cage_fill;
+	core.migrations = migrations;
 	caged = *p;
+	caged.core = &core;
 	caged.worker_prepare = cage_prepare;
 	caged.worker_turn = cage_turn;
 	return worker_main(&caged);

@@ -3,7 +3,15 @@
  * $TREFOIL_CAGE is "WAY ATTEMPT" (tests/process/test_cage.c sets it).  WAY: `call`, the attempt is a system call; `ring`, the
  * same through the worker's own sealed io_uring; `number`, the system call of that number, with arguments that mean nothing;
  * `opcodes`, each opcode of io_uring in turn.  The worker starts as the daemon's worker does, and makes the attempt in its first
- * turn.  With $TREFOIL_CAGE_OPEN set, sandbox_enter and the ring's restrictions do nothing, but for the change of uid where one is
+ * turn; or, with $TREFOIL_CAGE_WHEN set, before it is ready, while it deals with what the worker before it has left:
+ *
+ *   fill        the arena is blank, and the core makes its first objects
+ *   recovery    the arena is about to be rolled back
+ *   migration   another layout's arena (version CAGE_OLD_VERSION, else the same) has been copied
+ *   shut        in its first turn; but all that it was handed to map is out of reach until sandbox_enter has done its work, so
+ *               who looks at an octet of it before dies by SIGSEGV.  The attempt is none: it works
+ *
+ * With $TREFOIL_CAGE_OPEN set, sandbox_enter and the ring's restrictions do nothing, but for the change of uid where one is
  * given (both are wrapped at link time: no program that is installed has such a switch): the attempt then succeeds, or the test
  * would say nothing.
  *
@@ -12,7 +20,7 @@
 #include "runtime/loop_own.h"
 #include "runtime/worker_private.h"
 
-enum { CAGE_DONE = 40, CAGE_REFUSED = 41, CAGE_BROKEN = 42, CAGE_SECRET = 0x5EC7E7 };
+enum { CAGE_OLD_VERSION = 999983, CAGE_DONE = 40, CAGE_REFUSED = 41, CAGE_BROKEN = 42, CAGE_SECRET = 0x5EC7E7 };
 
 struct cage {
 	struct worker *w;

@@ -47,6 +47,13 @@ static void head_lies(struct owned *o)
 	show_head(o, lies[owned_below(o, ARRAY_LEN(lies))]);
 	owned_rest_us(PAUSE_US);
 }
+/* Works on and hands credits back, but its head stays where it is: what it publishes of it goes elsewhere. */
+static void head_still(struct owned *o)
+{
+	static struct ring_line elsewhere;
+
+	o->w->step.link[o->link].in.mine = &elsewhere;
+}
 static void waits_lie(struct owned *o)
 {
 	atomic_store_explicit(&o->mine->tail.wait, owned_draw(o), memory_order_relaxed);
@@ -235,7 +242,8 @@ static void never_reads(struct owned *o)
 const struct evil evils_memory[] = {
 	{ .name = "tail_misaligned", .once = tail_misaligned }, { .name = "tail_behind", .once = tail_behind },
 	{ .name = "tail_beyond", .once = tail_beyond }, { .name = "tail_random", .once = tail_random },
-	{ .name = "head_lies", .once = head_lies }, { .name = "waits_lie", .once = waits_lie },
+	{ .name = "head_lies", .once = head_lies }, { .name = "head_still", .once = head_still, .works = true },
+	{ .name = "waits_lie", .once = waits_lie },
 	{ .name = "header_past_tail", .once = header_past_tail }, { .name = "header_too_long", .once = header_too_long },
 	{ .name = "header_huge", .once = header_huge },
 	{ .name = "header_cut", .once = header_cut }, { .name = "header_over_end", .once = header_over_end },

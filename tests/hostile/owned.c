@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+#include "base/types.h"
 #include "runtime/loop.h"
 #include "runtime/watchdog.h"
 #include "tests/hostile/cage.h"
@@ -50,23 +51,23 @@ void owned_ring_bell(struct owned *o)
 
 static const struct evil *evil_find(const char *name)
 {
-	for (const struct evil *e = evils_memory; e->name; e++)
-		if (!strcmp(e->name, name))
-			return e;
-	for (const struct evil *e = evils_socket; e->name; e++)
-		if (!strcmp(e->name, name))
-			return e;
+	static const struct evil *const all[] = { evils_memory, evils_socket, evils_arena, evils_log };
+
+	for (unsigned i = 0; i < ARRAY_LEN(all); i++)
+		for (const struct evil *e = all[i]; e->name; e++)
+			if (!strcmp(e->name, name))
+				return e;
 	return NULL;
 }
 
-/* The link that this seed is about: one of the neighbours', or the supervisor's. */
+/* The link that this seed is about: the supervisor's, or one of the neighbours'; of two it is bit 20 that says which. */
 static void choose_link(struct owned *o)
 {
 	const struct worker *w = o->w;
 
 	o->link = LINK_SUPERVISOR;
 	if (!o->evil->small) {
-		o->link = owned_below(o, 2) ? LINK_UP : LINK_DOWN;
+		o->link = o->seed >> 20 & 1 ? LINK_UP : LINK_DOWN;
 		if (!w->link[o->link].generation)
 			o->link = o->link == LINK_UP ? LINK_DOWN : LINK_UP;
 	}
@@ -82,6 +83,8 @@ static void choose_link(struct owned *o)
 static _Noreturn void fall_silent(const struct owned *o)
 {
 	owned_say("owned: done %s seed=%llu", o->evil->name, (unsigned long long)o->seed);
+	if (o->evil->single && o->seed & 1)
+		__builtin_trap();
 	for (;;)
 		sleep_for(NULL);
 }
@@ -109,8 +112,8 @@ static int owned_turn(struct worker *w)
 		o->at = w->step.link[o->link].out.at;
 		o->evil->once(o);
 		watchdog_rest();		/* an owned worker keeps its own watchdog quiet */
-	} while (!o->evil->works && loop_now() < o->until_ns);
-	if (loop_now() >= o->until_ns)
+	} while (!o->evil->works && !o->evil->single && loop_now() < o->until_ns);
+	if (o->evil->single || loop_now() >= o->until_ns)
 		fall_silent(o);
 	return worked < 0 ? worked : 1;
 }

@@ -8,7 +8,8 @@
  *   before the walls   owned_before: what needs a system call that the sandbox refuses (a stronger attacker than it leaves)
  *   inside, honest     the worker works as it should for a moment, so that links carry something
  *   inside, evil       the plan's evil, again and again for MS milliseconds
- *   inside, silent     nothing is read or answered any more, until somebody ends it
+ *   inside, silent     nothing is read or answered any more, until somebody ends it; or a death of its own (SIGILL), where the
+ *                      evil is `single` and the seed is odd
  *
  * Standard error says "owned: begins EVIL ..." and "owned: done ...".  Each evil is drawn from SEED alone. */
 #pragma once
@@ -32,9 +33,10 @@ struct evil {
 	void (*before)(struct owned *o);	/* without the walls; NULL: nothing */
 	bool small;			/* against our supervisor's small link, not a neighbour's */
 	bool works;			/* once a turn, between the turns of an honest worker */
+	bool single;			/* once is all: what it leaves is for the heir */
 };
 
-extern const struct evil evils_memory[], evils_socket[];	/* end at a name of NULL */
+extern const struct evil evils_memory[], evils_socket[], evils_arena[], evils_log[];	/* end at a name of NULL */
 
 uint64_t owned_draw(struct owned *o);				/* 64 random bits */
 uint64_t owned_below(struct owned *o, uint64_t n);		/* 0 .. n - 1 */

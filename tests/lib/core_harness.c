@@ -45,7 +45,7 @@ void rig_open(struct rig *g, const struct core *core, struct arena_limits limits
 
 	memset(g, 0, sizeof *g);
 	g->core = core;
-	g->plan = (struct arena_plan){ .pools = core->pools, .limits = limits, .version = core->version };
+	g->plan = step_plan(core, &limits, 0);
 	g->now_ns = 1000000;
 	g->batch = 16;
 	octets = (arena_size(&g->plan) + 4095) & ~(size_t)4095;
@@ -89,8 +89,16 @@ void rig_detach(struct rig *g, unsigned l)
 	g->generation[l] = 0;
 }
 
+void rig_skip_next(struct rig *g, enum core_rung rung)
+{
+	assert_false(g->skip.is || g->skip_next);
+	g->skip_next = true;
+	g->skip.rung = rung;
+}
+
 void rig_put(struct rig *g, unsigned l, struct record h, struct bytes payload)
 {
+	uint64_t at = g->in[l].at;
 	uint8_t *to = ring_reserve(&g->in[l], (uint32_t)payload.len);
 
 	assert_non_null(to);
@@ -100,6 +108,11 @@ void rig_put(struct rig *g, unsigned l, struct record h, struct bytes payload)
 	h.time_ns = g->now_ns;
 	if (recording)
 		tape_put(recording, l, h, payload);
+	if (g->skip_next && recording)
+		tape_skip(recording, g->skip.rung);
+	if (g->skip_next)
+		g->skip = (struct rig_skip){ l, at, g->skip.rung, true };
+	g->skip_next = false;
 	ring_push(&g->in[l], h);
 	ring_publish(&g->in[l]);
 }
@@ -148,13 +161,24 @@ static unsigned take_batch(struct rig *g)
 	unsigned n = 0, idle = 0;
 
 	for (unsigned l = 0; n < g->batch && idle < STEP_LINKS; l = (l + 1) % STEP_LINKS) {
+		/* As runtime/worker_take.c does it: nothing of the records before and behind is in that step. */
+		bool poison = g->skip.is && g->skip.link == l && g->skip.at == g->step.link[l].in.at;
+
+		if (poison)
+			step_commit(&g->step);
 		if (step_take(&g->step, l, &h, body, sizeof body)) {
 			idle++;
 			continue;
 		}
 		b = before(g);
-		g->core->on_record(&g->step, l, &h, (struct bytes){ body, h.len });
+		if (poison)
+			g->core->on_poison(&g->step, l, &h, g->skip.rung);
+		else
+			g->core->on_record(&g->step, l, &h, (struct bytes){ body, h.len });
 		check_bounds(g, &b, g->core->reserve[l]);
+		if (poison)
+			step_commit(&g->step);
+		g->skip.is &= !poison;
 		idle = 0;
 		n++;
 	}

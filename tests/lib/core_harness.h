@@ -30,6 +30,8 @@ struct rig {
 	uint64_t now_ns;
 	unsigned batch;			/* records a commit; 16 unless set */
 	unsigned steps;			/* commits so far */
+	bool skip_next;			/* the next record that is put goes into quarantine */
+	struct rig_skip { unsigned link; uint64_t at; enum core_rung rung; bool is; } skip;	/* the one that is there */
 	uint8_t buf[RIG_BUF];
 };
 
@@ -43,6 +45,8 @@ void rig_attach(struct rig *g, unsigned l, uint32_t generation);
 void rig_detach(struct rig *g, unsigned l);
 
 void rig_put(struct rig *g, unsigned l, struct record h, struct bytes payload);	/* h.len is set */
+/* The record that is put next is in quarantine: skipped in a step of its own, not handled.  One at a time. */
+void rig_skip_next(struct rig *g, enum core_rung rung);
 /* The next record that the core gave to link l; payload borrowed until the next call.  False: none. */
 bool rig_get(struct rig *g, unsigned l, struct record *ret, struct bytes *payload);
 

@@ -17,7 +17,7 @@
 #include "base/types.h"
 #include "tests/lib/line_trial.h"
 
-enum { RING = TRIAL_RING, BODY_MAX = TRIAL_BODY_MAX, PIECE = TRIAL_PIECE };
+enum { RING = TRIAL_RING, BODY_MAX = TRIAL_BODY_MAX, PIECE = TRIAL_PIECE, END_PATIENCE_US = 20 * 1000000 };
 
 struct trial *trial_new(enum line_socket kind, unsigned seed, bool small)
 {
@@ -213,10 +213,11 @@ int64_t trial_now_us(void)
 	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
-/* The last life is left alone until all has arrived. */
+/* The last life is left alone until all has arrived, or nothing does any more. */
 void trial_end_of_story(struct trial *t)
 {
-	int64_t give_up = trial_now_us() + 60 * 1000000;
+	int64_t give_up = trial_now_us() + END_PATIENCE_US;
+	uint32_t seen = 0;
 	pid_t pid;
 	int status;
 
@@ -231,6 +232,9 @@ void trial_end_of_story(struct trial *t)
 		trial_controller_writes(t);
 		trial_controller_reads(t);
 		trial_host_takes(t);
+		if (t->in.seen + t->out.seen + t->out.to != seen)
+			give_up = trial_now_us() + END_PATIENCE_US;
+		seen = t->in.seen + t->out.seen + t->out.to;
 		if (waitpid(pid, &status, WNOHANG) == pid)
 			return trial_broken(t, "the worker gave up by itself", (uint32_t)status);
 	}

@@ -20,7 +20,7 @@ const struct arena_plan *line_plan(void)
 {
 	static struct arena_plan p;
 
-	p = (struct arena_plan){ .pools = transportd_core.pools, .limits = { { 1 } }, .version = 1 };
+	p = step_plan(&transportd_core, &(struct arena_limits){ { 1 } }, 0);
 	return &p;
 }
 static size_t page(size_t n) { return (n + 4095) & ~4095ul; }
@@ -121,9 +121,21 @@ static void commit(void *ctx)
 	k->taken = 0;
 }
 
+uint8_t *line_world_held(const struct line_world *w)
+{
+	struct arena a;
+	uint8_t *held;
+
+	assert_true(arena_open(&a, line_plan(), w->memory, false) != -ENOMEM);
+	held = w->memory + ((const uint8_t *)line_only(&a)->held_octets - a.at);
+	arena_close(&a);
+	return held;
+}
+
 int line_worker_start(struct line_worker *k, struct line_world *w)
 {
 	int r = arena_open(&k->arena, line_plan(), w->memory, !k->plain);
+	uint64_t count;
 
 	if (r == ARENA_E_BLANK)
 		arena_format(&k->arena, line_plan(), transportd_core.fill);
@@ -136,7 +148,9 @@ int line_worker_start(struct line_worker *k, struct line_world *w)
 	step_attach(&k->step, LINK_SUPERVISOR, 1, region(w, OUR_SMALL), w->ring, region(w, SUPERVISOR), w->ring);
 	k->step.now_ns = 1;
 	if (k->forget_windows && line_of(&k->step)->state == LINE_UP) {
-		line_change(&k->step)->in_pending = line_change(&k->step)->out_pending = 0;
+		assert_int_equal(stream_kind_of(w->near)->begin(w->near, &count), 0);
+		line_change(&k->step)->in_base = line_of(&k->step)->in_octets - count;
+		line_change(&k->step)->out_pending = 0;
 		step_commit(&k->step);
 	}
 	if (k->tap)

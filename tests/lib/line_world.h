@@ -41,6 +41,8 @@ const struct arena_plan *line_plan(void);	/* of the worker's arena */
 /* @ring  octets, a power of two.  Fails the test if it cannot. */
 void line_world_open(struct line_world *w, enum line_socket kind, uint64_t ring);
 void line_world_close(struct line_world *w);
+/* Where the kernel reads octets into (line.held_octets). */
+uint8_t *line_world_held(const struct line_world *w);
 
 /* As runtime/worker.h says: recover, attach, stream_open.  `batch` and `forget_windows` are set before.  Returns what stream_open
  * returned. */

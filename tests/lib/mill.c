@@ -4,7 +4,7 @@
 
 static const struct arena_pool pools[] = { MILL_STATE(ARENA_ROW) { .name = NULL } };
 static const char *const counter_names[] = { "records", "ground", NULL };
-const struct arena_plan mill_plan = { pools, { { 1, 1, 1, 1 } }, 1, 0x5ac4 };
+const struct arena_plan mill_plan = { pools, { { 1, 1, 1, 1 } }, 1, 16384, 0x5ac4 };
 
 static void fill(struct arena *a)
 {

@@ -80,6 +80,11 @@ static void *keeper(void *arg)
 			p[2 * i] = (struct pollfd){ .fd = n->child[i].shelf.fd, .events = POLLIN };
 			p[2 * i + 1] = (struct pollfd){ .fd = n->child[i].pidfd, .events = POLLIN };
 		}
+		for (unsigned i = 0; i < NEST_CHILDREN; i++)
+			if (n->child[i].gone && n->child[i].wanted) {	/* a test wants it after all */
+				n->child[i].gone = false;
+				start(n, &n->child[i]);
+			}
 		if (poll(p, 2 * NEST_CHILDREN, 20) <= 0)
 			continue;
 		pthread_mutex_lock(&n->shelves);

@@ -15,7 +15,7 @@ struct nest_child {
 	const char *name;
 	struct fdshelf shelf;
 	_Atomic pid_t pid;		/* 0: not there */
-	_Atomic bool ready, wanted, gone;
+	_Atomic bool ready, wanted, gone;	/* a killed one that is wanted again comes back, with what is held for it */
 	_Atomic int code;		/* of its last exit; -1: none yet */
 	_Atomic unsigned starts;
 	int pidfd;

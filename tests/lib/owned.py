@@ -48,8 +48,9 @@ class Owned(Pipeline):
         plan.with_suffix(".new").write_text(f"{evil} {seed} {ms}\n")
         plan.with_suffix(".new").rename(plan)
         self.run("restart", self.role)
-        wait_until(lambda: f"owned: begins {evil} seed={seed} " in self.since(at), 10)
-        return int(re.search(rf"owned: begins {evil} seed={seed} pid=(\d+)", self.since(at))[1])
+        begun = re.compile(rf"owned: begins {evil} seed={seed} pid=(\d+) ")     # whole: a line may be there in part
+        wait_until(lambda: begun.search(self.since(at)), 10)
+        return int(begun.search(self.since(at))[1])
 
     def since(self, at):
         with open(self.log_path, "rb") as f:
@@ -70,6 +71,13 @@ class Owned(Pipeline):
         text = self.text()
         found = [w for w in REPORTS if w in text]
         assert not found, f"{found}:\n{text[-6000:]}"
+
+    def reports_of_workers(self):
+        """Whatever a sanitizer has found, it was in a worker of that role: what an heir dies of is its own."""
+        text = self.text()
+        workers = re.findall(rf"^{self.role}: info worker ended pid=(\d+) ", text, re.M)
+        others = [pid for pid in re.findall(r"^==(\d+)==ERROR", text, re.M) if pid not in workers]
+        assert not others, f"reports of processes {others}:\n{text[-6000:]}"
 
 
 def strangers(role):

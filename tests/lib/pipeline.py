@@ -83,6 +83,22 @@ class Pipeline:
             todo += found
         return below
 
+    def stopped(self):
+        """A process of ours that has stopped itself (SIGSTOP); 0: there is none."""
+        for pid in self.children():
+            try:
+                if Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T":
+                    return pid
+            except OSError:
+                pass
+        return 0
+
+    def back(self, name, supervisor):
+        """Is that daemon at work, under another supervisor than the one with this pid?"""
+        r = self.run("status", "--json", check=False)
+        rows = [x for x in json.loads(r.stdout)["processes"] if x["name"] == name] if r.returncode == 0 else []
+        return any(x["pid"] != supervisor and x["state"] == "running" for x in rows)
+
     def stop(self, timeout=20):
         """Ends `up` and returns its exit code; nothing may be left: no process, no file in the run dir."""
         below = self.children()

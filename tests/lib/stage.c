@@ -29,9 +29,27 @@ uint8_t *stage_map(const struct stage *s, bool private, void *hint)
 	return p;
 }
 
+/* As shm/ring.h places them: a record never straddles the end. */
+static void find_skips(struct stage *s)
+{
+	uint64_t at[STEP_LINKS] = { 0 };
+
+	for (uint32_t i = 0; i < s->tape->entries; i++) {
+		const struct tape_entry *e = &s->tape->entry[i];
+		uint64_t need = record_octets(e->h.len), left = s->ring - (at[e->link] & (s->ring - 1));
+
+		if (e->skip) {
+			assert_true(s->skips < STAGE_SKIPS);
+			s->skip[s->skips++] = (struct stage_skip){ e->link, at[e->link], e->rung };
+		}
+		at[e->link] += need + (left < need ? left : 0);
+	}
+}
+
 void stage_open(struct stage *s, const struct tape *tape)
 {
 	*s = (struct stage){ .tape = tape, .ring = RING_SIZE_DEFAULT, .arena = pages(arena_size(&tape->plan)) };
+	find_skips(s);
 	s->octets = PAGE + s->arena + STEP_LINKS * SIDES * pages(ring_region_size(s->ring));
 	s->fd = memfd_create("stage", MFD_CLOEXEC);
 	assert_true(s->fd >= 0);
@@ -62,6 +80,7 @@ void actor_map(struct actor *k, const struct stage *s, uint8_t *at, bool shadow)
 
 	k->stage = s;
 	k->at = at;
+	k->skipped = 0;
 	if (r == ARENA_E_BLANK)
 		arena_format(&k->arena, &s->tape->plan, s->tape->core->fill);
 	else
@@ -92,22 +111,44 @@ static bool refill(struct actor *k)
 	return true;
 }
 
-/* A record from the first link that has one.  False: there is none, or the log is full: a commit empties it. */
-static bool take_one(struct actor *k, bool *ret_full)
+/* The next record of link l is in quarantine; NULL: it is not. */
+static const struct stage_skip *skip_of(const struct actor *k, unsigned l)
 {
+	for (unsigned i = 0; i < k->stage->skips; i++)
+		if (k->stage->skip[i].link == l && k->stage->skip[i].at == k->step.link[l].in.at)
+			return &k->stage->skip[i];
+	return NULL;
+}
+
+/* A record from the first link that has one.  False: there is none, or a commit is due: the log is full, or a record in quarantine
+ * comes next or was just skipped, which is a step of its own. */
+static bool take_one(struct actor *k, bool *ret_commit)
+{
+	const struct core *core = k->stage->tape->core;
 	struct record h;
 	int r;
 
 	for (unsigned l = 0; l < STEP_LINKS; l++) {
+		const struct stage_skip *skip = skip_of(k, l);
+
+		*ret_commit = skip && (k->step.moved || arena_dirty(k->step.arena)) && ring_more(&k->step.link[l].in);
+		if (*ret_commit)
+			return false;
 		r = step_take(&k->step, l, &h, k->body, sizeof k->body);
+		if (!r && skip) {
+			core->on_poison(&k->step, l, &h, skip->rung);
+			k->skipped++;
+			*ret_commit = true;
+			return false;
+		}
 		if (!r) {
-			k->stage->tape->core->on_record(&k->step, l, &h, (struct bytes){ k->body, h.len });
+			core->on_record(&k->step, l, &h, (struct bytes){ k->body, h.len });
 			return true;
 		}
 		if (r == STEP_FULL) {
 			if (step_full_link(&k->step) < STEP_LINKS)
 				arena_panic("a scene fills a ring");
-			*ret_full = true;
+			*ret_commit = true;
 			return false;
 		}
 	}
@@ -118,16 +159,16 @@ bool actor_step(struct actor *k, unsigned batch)
 {
 	const struct core *core = k->stage->tape->core;
 	unsigned n = 0;
-	bool full = false, worked;
+	bool commit = false, worked;
 
 	k->step.now_ns = *now_at(k->at);
-	while (n < batch && take_one(k, &full))
+	while (n < batch && take_one(k, &commit))
 		n++;
-	if (!n && !full && core->deadline(&k->step) <= k->step.now_ns && step_may_act(&k->step)) {
+	if (!n && !commit && core->deadline(&k->step) <= k->step.now_ns && step_may_act(&k->step)) {
 		core->on_time(&k->step);
 		n++;
 	}
-	worked = n || full || k->step.moved || refill(k);
+	worked = n || commit || k->step.moved || refill(k);
 	step_commit(&k->step);
 	return worked;
 }
@@ -255,6 +296,7 @@ void reference_make(struct reference *r, const struct tape *tape, unsigned batch
 		r->rest[p.scene - 1] = image_of(&k);
 		memcpy(r->heard[p.scene - 1], p.heard, sizeof p.heard);
 	}
+	assert_int_equal(k.skipped, s.skips);
 	actor_end(&k);
 	stage_close(&s);
 }

@@ -11,7 +11,7 @@
 #include "shm/step.h"
 #include "tests/lib/tape.h"
 
-enum { STAGE_BUF = 32768 };
+enum { STAGE_BUF = 32768, STAGE_SKIPS = 16 };
 
 struct stage {
 	const struct tape *tape;
@@ -20,12 +20,16 @@ struct stage {
 	int fd;
 	uint64_t ring;			/* octets of each ring */
 	size_t arena;			/* octets of the arena, whole pages */
+	/* Where the records in quarantine lie: workers are told so, as by their supervisor. */
+	struct stage_skip { unsigned link; uint64_t at; enum core_rung rung; } skip[STAGE_SKIPS];
+	unsigned skips;
 };
 struct actor {
 	struct arena arena;
 	struct step step;
 	const struct stage *stage;
 	uint8_t *at;			/* its own mapping */
+	unsigned skipped;		/* records in quarantine, in its life */
 	uint8_t body[STAGE_BUF];
 };
 struct player {

@@ -21,6 +21,7 @@ struct stepper_touched {
 };
 static uint8_t *child_at;
 static struct stepper_touched *child_touched;
+static struct { size_t from, to; } kernels;	/* octets of it that the kernel writes to */
 
 void stepper_pin(void)
 {
@@ -48,20 +49,40 @@ static void on_touch(int sig, siginfo_t *info, void *context)
 	t->count++;
 }
 
+void stepper_kernel_writes(const uint8_t *at, size_t octets)
+{
+	kernels.from = (size_t)(at - child_at);
+	kernels.to = kernels.from + octets;
+}
+
+/* To where the kernel writes, it must be able to: a touch of its own it does not ask us about.  The first and the last page of that
+ * are watched all the same. */
+static void protect(void)
+{
+	size_t from = kernels.from / STEPPER_PAGE, to = (kernels.to + STEPPER_PAGE - 1) / STEPPER_PAGE;
+
+	mprotect(child_at, child_touched->octets, PROT_READ);
+	child_touched->count = 0;
+	if (from == to)
+		return;
+	mprotect(child_at + from * STEPPER_PAGE, (to - from) * STEPPER_PAGE, PROT_READ | PROT_WRITE);
+	child_touched->page[child_touched->count++] = (unsigned)from;
+	child_touched->page[child_touched->count++] = (unsigned)to - 1;
+}
+
 void stepper_ready(void)
 {
 	struct sigaction a = { .sa_sigaction = on_touch, .sa_flags = SA_SIGINFO };
 
 	sigaction(SIGSEGV, &a, NULL);
-	mprotect(child_at, child_touched->octets, PROT_READ);
+	protect();
 	ptrace(PTRACE_TRACEME, 0, NULL, NULL);
 	raise(SIGSTOP);
 }
 
 void stepper_pause(void)
 {
-	mprotect(child_at, child_touched->octets, PROT_READ);
-	child_touched->count = 0;
+	protect();
 	raise(SIGSTOP);
 }
 

@@ -2,7 +2,8 @@
  *
  * A debug exception costs more than all that is done with it, so parent and child share one processor (stepper_pin), and only the
  * pages are compared that the child has touched since it last said stepper_pause: it has them read-only, and its handler of
- * SIGSEGV notes the page and opens it.  What the parent sees is exact: no octet changes but by an instruction of the child. */
+ * SIGSEGV notes the page and opens it.  What the parent sees is exact: no octet changes but by an instruction of the child, or where it was
+ * told that the kernel writes. */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
@@ -29,6 +30,9 @@ void stepper_start(struct stepper *p, const uint8_t *at, size_t octets, uint8_t 
     void (*body)(uint8_t *at, void *ctx), void *ctx);
 /* In the child: what is to be done before the stepping starts, then this. */
 void stepper_ready(void);
+/* In the child, before stepper_ready: octets of the memory that the kernel writes to in a system call.  They are not watched: what it
+ * does to them is over with the call, which can be told apart. */
+void stepper_kernel_writes(const uint8_t *at, size_t octets);
 /* In the child: stop until the parent goes on; the pages are read-only again. */
 void stepper_pause(void);
 

@@ -1,4 +1,8 @@
 /* tests/lib/story_gattd.c - see story_gattd.h. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
 #include "tests/lib/gatt_world.h"
 #include "tests/lib/story_gattd.h"
 
@@ -67,6 +71,26 @@ static void operator(struct gatt_world *w)
 	gw_sleep(w, 31000000000ull);					/* and the next one is never confirmed */
 }
 
+/* Records in quarantine, each between others of its scene: a PDU and, by the second rung, another; then a connection's end. */
+static void poison(struct gatt_world *w)
+{
+	gw_put(w, 0, ATT, OCTETS_OF(0x12, LONG, 0, 'o', 'n', 'e'));
+	rig_skip_next(&w->rig, RUNG_SKIP_RECORD);
+	gw_put(w, 0, ATT, OCTETS_OF(0x12, LONG, 0, 'b', 'a', 'd'));
+	gw_put(w, 0, ATT, OCTETS_OF(0x0A, LONG, 0));
+	gw_put(w, 1, ATT, OCTETS_OF(0x0A, LONG, 0));
+	gw_run(w);
+	gw_put(w, 1, ATT, OCTETS_OF(0x0A, LONG, 0));
+	rig_skip_next(&w->rig, RUNG_RESET_CONNECTION);
+	gw_put(w, 1, ATT, OCTETS_OF(0x12, LONG, 0, 'b', 'a', 'd'));
+	gw_put(w, 1, ATT, OCTETS_OF(0x0A, LONG, 0));
+	gw_run(w);
+	gw_disconnect(w, 1);
+	rig_skip_next(&w->rig, RUNG_SKIP_RECORD);
+	gw_disconnect(w, 0);
+	assert_int_equal(gw_counter(w, "poisoned"), 3);
+}
+
 struct tape *story_gattd(void)
 {
 	struct tape *t = tape_new("gattd");
@@ -90,6 +114,7 @@ struct tape *story_gattd(void)
 	gw_connect(w, 0);
 	gw_put(w, 0, ATT, OCTETS_OF(0x0A, LONG, 0));
 	gw_run(w);
+	poison(w);
 	gw_free(w);
 	rig_record(NULL);
 	return t;

@@ -1,4 +1,8 @@
 /* tests/lib/story_hostd.c - see story_hostd.h. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
 #include "tests/lib/host_world.h"
 #include "tests/lib/story_hostd.h"
 #include "wire/l2cap_names.h"
@@ -93,6 +97,37 @@ static void both_end(struct world *w, const struct record *one, const struct rec
 	rig_sleep(&w->rig, SECOND_NS / 2);	/* early data that nobody claimed */
 }
 
+/* Records in quarantine, each between others of its scene: data of nobody, data of a connection, and gattd's, by the second rung. */
+static void poison(struct world *w)
+{
+	const struct record data = { .kind = RECORD_HCI_ACL, .generation = 1 };
+	struct record three = world_told(w, RECORD_CONNECTED)->h, of_nobody = data, of_three = data;
+
+	of_nobody.index = 0x99;
+	of_three.index = 0x40;
+	w->hold = true;
+	world_frame(w, 0x40, L2CAP_CID_ATT, ramp(40));
+	world_acl(w, 0x99, HCI_FIRST_FLUSHABLE, ramp(10));
+	rig_skip_next(&w->rig, RUNG_SKIP_RECORD);
+	rig_put(&w->rig, LINK_UP, of_nobody, ramp(20));
+	world_frame(w, 0x40, L2CAP_CID_ATT, ramp(41));
+	all_at_once(w);
+	world_pdu(w, &three, L2CAP_CID_ATT, ramp(60));
+	world_frame(w, 0x40, L2CAP_CID_ATT, ramp(42));
+	rig_skip_next(&w->rig, RUNG_SKIP_RECORD);
+	rig_put(&w->rig, LINK_UP, of_three, ramp(30));
+	world_frame(w, 0x40, L2CAP_CID_ATT, ramp(43));
+	all_at_once(w);
+	world_pdu(w, &three, L2CAP_CID_ATT, ramp(20));
+	rig_skip_next(&w->rig, RUNG_RESET_CONNECTION);
+	world_pdu(w, &three, L2CAP_CID_ATT, ramp(50));
+	world_pdu(w, &three, L2CAP_CID_ATT, ramp(21));
+	all_at_once(w);
+	world_disconnect(w, 0x40, 0x16);
+	all_at_once(w);
+	assert_int_equal(rig_counter(&w->rig, "records_poisoned"), 3);
+}
+
 struct tape *story_hostd(void)
 {
 	struct tape *t = tape_new("hostd");
@@ -118,6 +153,7 @@ struct tape *story_hostd(void)
 	data_held(w, &one);
 	requests(w);
 	both_end(w, &one, &two);
+	poison(w);
 	w->hold = false;
 	world_free(w);
 	rig_record(NULL);

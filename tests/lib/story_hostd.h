@@ -1,5 +1,6 @@
 /* tests/lib/story_hostd.h - a tape of hostd's whole day, made by playing it to a rig once: bring-up, connections, data in pieces
- * both ways, buffers and windows that run out, signalling, early data, requests, disconnection from both sides, work on time. */
+ * both ways, buffers and windows that run out, signalling, early data, requests, disconnection from both sides, work on time, records
+ * in quarantine. */
 #pragma once
 #include "tests/lib/tape.h"
 

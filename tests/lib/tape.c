@@ -37,6 +37,13 @@ void tape_put(struct tape *t, unsigned l, struct record h, struct bytes payload)
 	t->used += (uint32_t)payload.len;
 }
 
+void tape_skip(struct tape *t, enum core_rung rung)
+{
+	assert_true(t->entries > 0);
+	t->entry[t->entries - 1].skip = true;
+	t->entry[t->entries - 1].rung = rung;
+}
+
 void tape_rest(struct tape *t, uint64_t now_ns)
 {
 	const struct tape_scene *last = t->scenes ? &t->scene[t->scenes - 1] : NULL;

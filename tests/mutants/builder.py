@@ -26,6 +26,7 @@ PROGRAMS = {
     "octets": ["tests/mutants/walk.c", "tests/lib/octet_memcpy.c", *MILL, *SHM, *STEP],
     "play": ["tests/mutants/play.c", *HOST, *GATT, *MILL, *SHM, "tests/lib/core_harness.c", "wire/*.c"],
     "play_line": ["tests/mutants/play_line.c", *LINE, *SHM],
+    "fence": ["tests/mutants/fence.c"],
     "streams": ["tests/process/test_transportd_step.c", "tests/lib/line_trial.c", "tests/lib/stepper.c", *LINE, *SHM],
 }
 # What is done to locals that nobody set: the two builds of the replay.  "": as it comes.

@@ -9,6 +9,7 @@ A row names a place in our sources by its exact text, what a mistake would write
     replay      two builds that differ in what lies on the stack, at two addresses, in two batch sizes: the same octets
     check-core  no .data, no .bss, no call out of a core
     streams     SIGKILL between the system calls of transportd's streams
+    fence       publishing and going to sleep at once, on two processors
 
 A text that is no longer in the source is an error: say it anew, or say why the mistake cannot be made any more.
 """
@@ -60,7 +61,7 @@ MUTANTS = [
            "	static struct value *kept[512];\n	struct value *v = kept[attribute];\n\n"
            "	if (!v)\n		v = kept[attribute] = value_edit(g->arena, value_at(g, attribute));"),
     Mutant("stale_stamps", "shadow", "shm/undo.c",
-           "	a->epoch++;\n	undo_tell(a);\n	a->step++;", "	a->epoch++;\n	undo_tell(a);"),
+           "	a->epoch++;\n	undo_tell(a);\n	undo_begin(a);", "	a->epoch++;\n	undo_tell(a);"),
     Mutant("queue_overwritten", "shadow", "shm/fifo.c",
            "if (needed && (ahead < needed || ahead + n > cap))", "if (0 && (ahead < needed || ahead + n > cap))"),
     Mutant("queue_counted_by_position", "shadow", "shm/fifo.c",
@@ -160,8 +161,22 @@ MUTANTS = [
            "	count(h, COUNT_commands);\n	extern long time(long *);\n	h->now_ns += (unsigned long)time(0);",
            says="calls time"),
 
+    # ---- the doorbells' fences: a fence for the compiler alone is not enough
+    Mutant("no_fence_behind_the_tail", "fence", "shm/ring.h",
+           "	atomic_thread_fence(memory_order_seq_cst);	/* our position before its wait word",
+           "	atomic_signal_fence(memory_order_seq_cst);	/* our position before its wait word"),
+    Mutant("no_fence_behind_the_wait_word", "fence", "shm/ring.h",
+           "	atomic_thread_fence(memory_order_seq_cst);	/* our wait word before its tail */",
+           "	atomic_signal_fence(memory_order_seq_cst);	/* our wait word before its tail */"),
+
     # ---- transportd's windows
-    Mutant("window_in_not_entered", "streams", "transportd/stream_in.c", "	l->in_pending = window;\n", ""),
+    Mutant("read_not_counted", "streams", "transportd/stream_in.c", "	l->in_octets += b->octets;\n", ""),
+    Mutant("found_and_not_counted", "streams", "transportd/stream_in.c", "	line_change(t->step)->in_octets += more;\n", ""),
+    Mutant("read_over_what_is_held", "streams", "transportd/stream_in.c", "{ held_octets(t) + l->held.tail, MIN", "{ held_octets(t), MIN"),
+    Mutant("held_moved_before_the_commit", "streams", "transportd/stream_in.c",
+           "(struct fifo){ b->at, b->tail };\n",
+           "(struct fifo){ 0, b->tail - b->at };\n	memmove(held_octets(t), held_octets(t) + b->at, b->tail - b->at);\n"
+           "	memset(held_octets(t) + b->tail - b->at, 0, b->at);\n"),
     Mutant("window_out_not_entered", "streams", "transportd/stream_out.c", "	line_change(t->step)->out_pending = used;\n", ""),
     Mutant("pipe_not_emptied", "streams", "transportd/stream_out.c", "		return pipe_empty(t);", "		return 0;"),
 ]

@@ -3,6 +3,7 @@
 Processes, sockets, files and mounts are compared before and after.  What a test proves stands in its docstring.  timeout: 60 s"""
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -220,6 +221,15 @@ def test_run_dir_of_a_dead_pipeline(tmp):
     again.up.send_signal(signal.SIGTERM)
     assert again.up.wait(20) == 0
     assert not [f.name for f in (tmp / "run").glob("*.sock")]
+
+
+def test_help_names_every_option_of_up():
+    """Each option that `up` takes stands in the help of `trefoil`; asking for it is no mistake."""
+    r = subprocess.run([BIN / "trefoil", "--help"], capture_output=True, text=True, timeout=10)
+    assert r.returncode == 0 and r.stderr == ""
+    options = re.findall(r'{ "([a-z-]+)", (?:required|no)_argument', (ROOT / "cli" / "up.c").read_text())
+    assert len(options) > 5
+    assert [o for o in options if f"--{o} " not in r.stdout] == []
 
 
 # ---- the commands ------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from bad_input import FAILED, complaint, nothing_is_left, refused, tmp, traces, up  # noqa: F401
-from pipeline import wait_until
+from pipeline import Pipeline, wait_until
 
 
 # ---- transports --------------------------------------------------------------------------------------------------------
@@ -75,8 +75,9 @@ class Controller(threading.Thread):
             self.listener.close()
 
 
-def serve(connection, answer):
-    """Reads commands; answer(opcode) gives the return parameters, or whole octets to send if it is a tuple; None: end."""
+def serve(connection, answer, send=None):
+    """Reads commands; answer(opcode) gives the return parameters, or whole octets to send if it is a tuple; None: end.  send(packet)
+    sends an answer, if it is to go in another way than all at once."""
     at = b""
     while True:
         while len(at) < 4 or len(at) < 4 + at[3]:
@@ -94,7 +95,7 @@ def serve(connection, answer):
                 connection.recv(4096)
                 return
         else:
-            connection.sendall(struct.pack("<BBBBH", 4, 0x0E, 3 + len(what), 1, opcode) + what)
+            (send or connection.sendall)(struct.pack("<BBBBH", 4, 0x0E, 3 + len(what), 1, opcode) + what)
 
 
 def healthy(opcode):
@@ -117,6 +118,25 @@ def after(count, what):
         seen[0] += 1
         return healthy(opcode) if seen[0] <= count else what
     return lambda connection: serve(connection, answer)
+
+
+def with_descriptors(connection, packet, at):
+    """The octet at that place brings three descriptors along, which nobody asked for."""
+    connection.sendall(packet[:at])
+    connection.sendmsg([packet[at:at + 1]], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("<3i", 0, 0, 0))])
+    connection.sendall(packet[at + 1:])
+
+
+@pytest.mark.parametrize("at", [0, 2, 6])
+def test_controller_that_passes_descriptors(tmp, at):
+    """Descriptors where none belong, on the controller's socket, with each of its packets: its octets are read to the last all the
+    same, the pipeline comes up, ends with exit 0 and leaves nothing."""
+    before = traces(tmp)
+    Controller(tmp / "hci", lambda c: serve(c, healthy, lambda packet: with_descriptors(c, packet, at)))
+    with Pipeline(args=["--transport", f"unix:{tmp / 'hci'}"]) as p:
+        assert p.status()["controller"]["address"], p.text()
+    (tmp / "hci").unlink()
+    wait_until(lambda: traces(tmp) == before, 5)
 
 
 CONTROLLERS = [

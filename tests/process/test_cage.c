@@ -37,7 +37,7 @@ struct daemon {
 	const struct core *core;
 	bool up, down;
 	const int *more;		/* system calls beside everybody's */
-	struct segment arena, stats;
+	struct segment arena, stats, old;	/* old: an arena that a migration is registered for */
 	struct link_end mine[STEP_LINKS], theirs[STEP_LINKS];
 	struct arena_plan plan;
 };
@@ -109,14 +109,15 @@ static int cleared(void **state)
 /* ---- what a supervisor holds for its worker, made once ---- */
 static void build(struct daemon *d)
 {
+	struct arena_limits limits;
 	struct device *device;
 	char why[256];
 
 	if (d->arena.at)
 		return;
 	assert_int_equal(device_load(NULL, &device, why, sizeof why), 0);
-	d->plan = (struct arena_plan){ .pools = d->core->pools, .version = d->core->version, .limits = device_limits(device),
-		.config_hash = 1 };
+	limits = device_limits(device);
+	d->plan = step_plan(d->core, &limits, 1);
 	device_free(device);
 	assert_int_equal(segment_create("arena", arena_size(&d->plan), &d->arena), 0);
 	assert_int_equal(segment_create("stats", stats_size(), &d->stats), 0);
@@ -150,13 +151,14 @@ static void give_links(struct daemon *d, struct control_link *c)
 		close(fd[1]);
 	}
 }
-static void give_start(struct daemon *d, struct control_link *c, uid_t uid)
+static void give_start(struct daemon *d, struct control_link *c, uid_t uid, bool migrate)
 {
-	char *names[] = { CONTROL_STR("arena"), CONTROL_STR("stats"), CONTROL_STR("controller"), CONTROL_STR("pipe.r"), CONTROL_STR("pipe.w") };
+	char *names[] = { CONTROL_STR("arena"), CONTROL_STR("stats"), CONTROL_STR("controller"), CONTROL_STR("pipe.r"), CONTROL_STR("pipe.w"),
+		CONTROL_STR("arena.old") };
 	Start m = CONTROL_INIT(START);
 	Frame f = CONTROL_FRAME(START, start, &m);
 	bool line = d->core == &transportd_core;
-	int fd[5] = { d->arena.fd, d->stats.fd, -1, -1, -1 }, far[2] = { -1, -1 };
+	int fd[6] = { d->arena.fd, d->stats.fd, -1, -1, -1, -1 }, far[2] = { -1, -1 };
 
 	if (line) {
 		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, far), 0);
@@ -174,15 +176,22 @@ static void give_start(struct daemon *d, struct control_link *c, uid_t uid)
 	m.parent = (uint32_t)getpid();
 	m.fd_names = names;
 	m.n_fd_names = line ? 5 : 2;
+	if (migrate) {
+		m.migrate = true;
+		m.old_size = d->old.len;
+		names[m.n_fd_names] = CONTROL_STR("arena.old");
+		fd[m.n_fd_names] = segment_reader_fd(&d->old);
+		m.n_fd_names++;
+	}
 	m.log_level = CONTROL_STR("error");
 	assert_int_equal(control_send(c, &f, fd, (unsigned)m.n_fd_names), 0);
-	for (unsigned i = 2; i < 5; i++)
+	for (unsigned i = 2; i < 6; i++)
 		close(fd[i]);
 	close(far[1]);
 }
 
 /* ---- one life, one attempt ---- */
-struct life { uid_t uid; bool open; const char *way, *what; };
+struct life { uid_t uid; bool open; const char *way, *what, *when; };	/* when: NULL, or as in tests/hostile/cage.h */
 static char walls[128];			/* what the worker said of its sandbox when it was ready */
 
 static int on_ready(void *self, struct control_in *in, const Ready *m)
@@ -194,12 +203,15 @@ static int on_ready(void *self, struct control_in *in, const Ready *m)
 
 static pid_t spawn(struct daemon *d, const struct life *l, int socket)
 {
-	char plan[96];
-	char *env[] = { plan, at_env, l->open ? CONTROL_STR("TREFOIL_CAGE_OPEN=1") : NULL, NULL };
+	char plan[96], when[48];
+	char *env[5] = { plan, at_env };
 	char *argv[] = { CONTROL_STR(d->name), CONTROL_STR("--worker"), NULL };
 	pid_t pid;
 
 	snprintf(plan, sizeof plan, "TREFOIL_CAGE=%s %s", l->way, l->what);
+	snprintf(when, sizeof when, "TREFOIL_CAGE_WHEN=%s", l->when ? l->when : "turn");
+	env[2] = when;
+	env[3] = l->open ? CONTROL_STR("TREFOIL_CAGE_OPEN=1") : NULL;
 	pid = fork();
 	if (pid)
 		return pid;
@@ -244,7 +256,7 @@ static int live(struct daemon *d, const struct life *l)
 	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	assert_int_equal(control_open(&c, pair[0]), 0);
 	give_links(d, &c);
-	give_start(d, &c, l->uid);
+	give_start(d, &c, l->uid, l->when && !strcmp(l->when, "migration"));
 	if (poll(&(struct pollfd){ .fd = pidfd, .events = POLLIN }, 1, LIFE_MS) != 1)
 		kill(pid, SIGKILL);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -253,6 +265,8 @@ static int live(struct daemon *d, const struct life *l)
 		;
 	control_close(&c);
 	hang_up();
+	if (l->when)		/* it may not have come to be ready */
+		return status;
 	if (!strchr(walls, '.'))
 		fail_msg("%s: %s %s: the worker was never ready: status 0x%x: %s", d->name, l->way, l->what, status, said());
 	if (!strstr(walls, "seccomp") != l->open)
@@ -365,6 +379,80 @@ static void with_the_uid_alone_neighbours_are_out_of_reach(void **state)
 	}
 }
 
+/* ---- what the worker before has left ---- */
+static void make_old(struct daemon *d)
+{
+	struct arena_plan plan = d->plan;
+	struct arena a;
+
+	if (d->old.at)
+		return;
+	plan.version = CAGE_OLD_VERSION;
+	assert_int_equal(segment_create("old", arena_size(&plan), &d->old), 0);
+	assert_int_equal(arena_open(&a, &plan, d->old.at, false), ARENA_E_BLANK);
+	arena_format(&a, &plan, d->core->fill);
+	arena_close(&a);
+}
+
+/* The worst moment to be talked into something: a worker is about to act on an arena that an owned one may have written. */
+static unsigned at_that_moment(struct life l)
+{
+	static const struct { const char *way, *what; } tries[] = { { "call", "open" }, { "call", "socket" }, { "call", "io_uring_setup" },
+		{ "call", "fork" }, { "ring", "openat" }, { "ring", "socket" } };
+	unsigned holes = 0;
+
+	for (unsigned i = 0; i < ARRAY_LEN(daemons); i++)
+		for (unsigned t = 0; t < ARRAY_LEN(tries); t++) {
+			struct daemon *d = &daemons[i];
+			int status;
+
+			build(d);
+			make_old(d);
+			if (!strcmp(l.when, "fill"))
+				memset(d->arena.at, 0, d->arena.len);
+			l.way = tries[t].way;
+			l.what = tries[t].what;
+			if (SANDBOX_LOOSE && !strcmp(l.way, "call"))
+				continue;
+			status = live(d, &l);
+			if (l.open ? done(&l, status) : refused(status))
+				continue;
+			print_error("%s: %s: %s %s %s: status 0x%x %s\n", d->name, l.when, l.way, l.what,
+			    l.open ? "does not work without the walls" : "is not refused", status, said());
+			holes++;
+		}
+	return holes;
+}
+
+static void the_arena_is_read_behind_the_walls(void **state)
+{
+	static const char *const moments[] = { "fill", "recovery", "migration" };
+
+	(void)state;
+	for (unsigned m = 0; m < ARRAY_LEN(moments); m++) {
+		assert_int_equal(at_that_moment((struct life){ .when = moments[m], .uid = geteuid() ? 0 : OWN_UID }), 0);
+		assert_int_equal(at_that_moment((struct life){ .when = moments[m], .open = true }), 0);
+	}
+}
+/* Not an octet of arena, stats and rings is looked at before. */
+static void nothing_is_looked_at_before(void **state)
+{
+	struct life l = { .way = "call", .what = "open", .when = "shut" };
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_LEN(daemons); i++)
+		for (unsigned blank = 0; blank < 2; blank++) {
+			int status;
+
+			build(&daemons[i]);
+			if (blank)
+				memset(daemons[i].arena.at, 0, daemons[i].arena.len);
+			status = live(&daemons[i], &l);
+			if (!done(&l, status))
+				fail_msg("%s: status 0x%x: something is read before the walls are up: %s", daemons[i].name, status, said());
+		}
+}
+
 static void every_opcode_but_three_is_refused(void **state)
 {
 	struct life l = { .way = "opcodes", .what = "all" };
@@ -431,6 +519,8 @@ int main(void)
 		cmocka_unit_test(refused_under_one_uid),
 		cmocka_unit_test(without_the_walls_each_attempt_works),
 		cmocka_unit_test(with_the_uid_alone_neighbours_are_out_of_reach),
+		cmocka_unit_test(the_arena_is_read_behind_the_walls),
+		cmocka_unit_test(nothing_is_looked_at_before),
 		cmocka_unit_test(every_opcode_but_three_is_refused),
 		cmocka_unit_test(every_other_number_kills),
 	};

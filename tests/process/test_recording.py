@@ -3,6 +3,7 @@
 Two centrals (bench/hammer) work the pipeline while workers and supervisors die.  (timeout: 120 s)"""
 import os
 import re
+import shutil
 import signal
 import stat
 import struct
@@ -15,7 +16,7 @@ from pipeline import BIN, NAMES, Pipeline, wait_until
 from poison import ADDRESS, PLAIN, PLANTED, Load, device, replay
 
 HALVES_AT, DATA_AT, ENTRY = 512, 4096, 56
-ENTRY_COMMIT, ENTRY_OWN, CALL_PEEK = 9, 10, 7      # runtime/recording.h, transportd/stream_os.h
+ENTRY_COMMIT, ENTRY_OWN, CALL_READ = 9, 10, 7      # runtime/recording.h, transportd/stream_os.h
 SAME = re.compile(r"(\d+) steps, (\d+) records, (\d+) times on time, (\d+) lives.*the same at each step, and the last state whole;"
                   r" epoch (\d+), arena at (0x\w+), recorded at (0x\w+)", re.S)
 
@@ -200,7 +201,7 @@ def test_one_octet_from_the_controller(small, tmp_path):
     data = bytearray((small / "transportd.recording").read_bytes())
     found, generation = entries(data)
     assert all(struct.unpack_from("<Q", data, e[0])[0] == check(data, e, generation) for e in found)
-    reads = [e for e in found if e[1:3] == (ENTRY_OWN, CALL_PEEK) and e[3] > 12]
+    reads = [e for e in found if e[1:3] == (ENTRY_OWN, CALL_READ) and e[3] > 12]
     entry = reads[len(reads) // 2]
     data[entry[0] + ENTRY + entry[3] - 1] ^= 0x01
     struct.pack_into("<Q", data, entry[0], check(data, entry, generation))
@@ -208,7 +209,7 @@ def test_one_octet_from_the_controller(small, tmp_path):
     _, said = replay(BIN, "transportd", tmp_path / "other", check=1)
     step = sum(e[1] == ENTRY_COMMIT for e in found[:found.index(entry)]) + 1
     assert f"differs at step {step}: the records given are others\n" in said, (step, said)
-    assert f"in that step: peek result={entry[3]} " in said
+    assert f"in that step: read result={entry[3]} " in said
 
 
 def test_damage_is_said(small, tmp_path):
@@ -249,3 +250,79 @@ def test_a_second_start_keeps_the_first(tmp_path):
     assert p.up.wait(10) != 0
     p.log.close()
     p.tmp.cleanup()
+
+
+def kill_supervisor(p, name):
+    old = p.process(name)["pid"]
+    os.kill(old, signal.SIGKILL)
+    wait_until(lambda: p.back(name, old))
+
+
+def test_a_directory_that_is_gone(tmp_path):
+    """Who asked for a recording hears at the start that there can be none (test_poison.py).  Later the pipeline is worth
+    more: where the directory is gone, or others may look into it, cold starts and new lives of a supervisor work, and say
+    it once; what was being recorded goes on where it can.  When the directory is back, so is the recording."""
+    kept, gone = tmp_path / "kept", tmp_path / "gone"
+    with Pipeline(device(), args=["--record", str(kept), "--quarantine", str(kept)]) as p:
+        (kept / "gattd.recording").unlink()
+        kept.rename(gone)
+        (gone / "hostd.recording").unlink()
+        (gone / "transportd.recording").unlink()
+        gone.rmdir()
+        for _ in range(2):
+            p.run("restart", "--cold", "gattd")
+            wait_until(lambda: all(r["state"] == "running" for r in p.status()["processes"]))
+        told = [line for line in p.text().splitlines() if "nothing is recorded from here on" in line]
+        assert len(told) == 1 and told[0].startswith("gattd: warn"), told
+        kept.mkdir()
+        kept.chmod(0o755)
+        kill_supervisor(p, "gattd")
+        assert 'gattd: warn --record why="' in p.text() and "mode 0700" in p.text() and " error " not in p.text(), p.text()
+        p.run("restart", "--cold", "gattd")
+        with Load(p, ("counter",)):
+            time.sleep(0.1)
+        assert not list(kept.iterdir())
+        kept.chmod(0o700)
+        kill_supervisor(p, "gattd")
+        with Load(p, ("counter",)):
+            time.sleep(0.1)
+        assert [f.name for f in kept.iterdir()] == ["gattd.recording"]
+    assert same("gattd", kept)[1] > 50
+
+
+def test_a_life_that_is_not_asked_to_record(tmp_path):
+    """A supervisor comes back without --record, as where a unit file was edited: its recording ends there, sound, and is
+    dropped.  It comes back with it: a new one begins with the state as it is, under load."""
+    kept, folder = tmp_path / "kept", tmp_path / "bin"
+    folder.mkdir()
+    for program in BIN.iterdir():
+        if program.is_file():
+            shutil.copy2(program, folder / program.name)
+    script, words = folder / "gattd", tmp_path / "words"
+    script.unlink()
+    script.write_text(f'#!/bin/bash\n[ -e {words} ] && set -- "${{@/--record/--quarantine}}"\nexec {BIN}/gattd "$@"\n')
+    script.chmod(0o755)
+    with Pipeline(device(), args=["--record", str(kept)], bin_dir=folder) as p:
+        with Load(p, ("counter",)):
+            pass
+        words.touch()
+        kill_supervisor(p, "gattd")
+        assert "gattd: info the recording ends: it is not asked for any more" in p.text()
+        first = (kept / "gattd.recording").read_bytes()
+        assert not open_files(p.process("gattd")["pid"], kept)
+        with Load(p, ("counter",)):
+            pass
+        assert (kept / "gattd.recording").read_bytes() == first
+        words.unlink()
+        kill_supervisor(p, "gattd")
+        with Load(p, ("counter",)):
+            pass
+        assert (kept / "gattd.recording.old").read_bytes() == first
+    assert same("gattd", kept)[1] > 50
+    assert "the same at each step (no last state" in replay(BIN, "gattd", kept / "gattd.recording.old", check=0)[1]
+
+
+def open_files(pid, folder):
+    """What that process holds of the files in a folder."""
+    targets = [os.readlink(fd.path) for fd in os.scandir(f"/proc/{pid}/fd")]
+    return [t for t in targets if t.startswith(f"{folder}/")]

@@ -96,6 +96,22 @@ def test_restarts_that_come_together():
         load.finish()
 
 
+def test_cold_between_two_lives():
+    """A cold start that is asked for while no worker is there, but the next one waits for its turn, is a cold start: new links."""
+    def link():
+        return next(k["generation"] for k in p.status()["links"] if k["name"] == "hostd-gattd")
+
+    with Pipeline(DEVICE) as p:
+        before, waits = link(), False
+        while not waits:                # each death makes the wait for the next life longer: 250 ms at last
+            row = wait_until(lambda: [r for r in p.status()["processes"] if r["name"] == "gattd" and r["state"] == "running"])[0]
+            os.kill(row["worker_pid"], signal.SIGTERM)
+            waits = p.text().count("gattd: info worker ended") > 4
+        p.run("restart", "--cold", "gattd")
+        assert link() > before, p.text()
+        Hammer(p).finish()
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_daemon_that_does_not_stay(tmp_path, name):
     """A supervisor that dies each time it is started is not started for ever: `up` says which one in a line, exit 1, within

@@ -3,7 +3,10 @@
  * One single-stepped walk through a worker's life; whenever an instruction has changed shared memory, what it holds is what a
  * SIGKILL there would leave.  Each such image is judged: nothing is shown that was not committed; after recovery the arena is
  * that of the undisturbed run at that epoch; the rest of the life, in other batch sizes, gives the same output and the same
- * final arena.  A recovery from each new undo length is walked and judged in the same way.  (timeout: 300 s) */
+ * final arena.  A recovery from each new undo length is walked and judged in the same way.
+ *
+ * `make check` walks the lives that begin at some steps, $TREFOIL_DEPTH=1 (make soak) those at all of them; each is of three steps,
+ * so that each step is walked as the first, the second and the third of a life.  (timeout: 1800 s) */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -15,6 +18,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 #include "base/types.h"
+#include "tests/lib/kill_depth.h"
 #include "tests/lib/mill.h"
 #include "tests/lib/stepper.h"
 
@@ -316,12 +320,16 @@ static void die_everywhere(uint32_t seed, unsigned batch, unsigned from, unsigne
 	images = walked = instructions = 0;
 	write_notes(seed);
 	reference(batch);
+	if (kill_deep()) {
+		from = 0;
+		to = steps;
+	}
 	for (unsigned s = from; s < MIN(to, steps - LIFE); s++) {
 		memcpy(world.at, image[s], world.size);
 		walk(child(true), s, true);
 	}
-	print_message("  seed %u, batch %u: %lu images judged, %lu recoveries walked, %lu instructions\n", seed, batch, images, walked,
-	    instructions);
+	print_message("told: mill, seed %u, batch %u: lives from step %u to %u of %u, %lu images judged, %lu recoveries walked, %lu instructions\n",
+	    seed, batch, from, MIN(to, steps - LIFE) - 1, steps, images, walked, instructions);
 	assert_true(images > 500 / LESS && walked > 20 / LESS);
 }
 static void test_batches_of_one(void **state) { (void)state; die_everywhere(1, 1, 8, 8 + 12 / LESS); }

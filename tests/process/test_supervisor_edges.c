@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -18,6 +19,7 @@
 #include "proto/control_socket.h"
 #include "runtime/ledger.h"
 #include "shm/ring.h"
+#include "shm/undo.h"
 #include "tests/lib/nest.h"
 #include "tests/lib/toy.h"
 
@@ -155,11 +157,74 @@ static void a_strike_without_a_record_leads_to_a_cold_start(void **state)
 	nest_close(&n);
 }
 
+/* Who wrote the log may have been owned, and whoever takes it back would write with it: one that leads out of the slots is not
+ * followed, and its arena not used. */
+static void an_undo_log_that_leads_outside_is_not_followed(void **state)
+{
+	static const struct undo_footer over_the_magic = { .where = ARENA_HEADER_AT, .len = 8, .kind = UNDO_ZERO };
+	static struct nest n;
+	const struct arena_header *h;
+	struct nest_status st;
+	struct stat is;
+	uint8_t *at;
+	int fd;
+
+	(void)state;
+	nest_open(&n, both);
+	nest_wait_ready(&n);
+	load_and_expect(&n, 1000);
+	assert_true(nest_status(&n, DOWN, &st));
+	fd = nest_held_fd(&n, DOWN, "arena");
+	assert_int_equal(fstat(fd, &is), 0);
+	at = mmap(NULL, (size_t)is.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_true(at != MAP_FAILED);
+	close(fd);
+	h = (const void *)(at + ARENA_HEADER_AT);
+	memcpy(at + h->end, &over_the_magic, sizeof over_the_magic);
+	atomic_fetch_add((_Atomic uint64_t *)(void *)at, sizeof over_the_magic);	/* as if killed in a step: it sleeps */
+	kill((pid_t)st.worker_pid, SIGKILL);
+	wait_generation(&n, 2);				/* a cold start */
+	assert_true(nest_status(&n, DOWN, &st));
+	assert_int_equal(st.strikes, 2);
+	load_and_expect(&n, 2000);
+	munmap(at, (size_t)is.st_size);
+	nest_close(&n);
+}
+
+static struct ledger *ledger_of(struct nest *n, unsigned child)
+{
+	int fd = nest_held_fd(n, child, "ledger");
+	struct ledger *l = mmap(NULL, sizeof *l, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	assert_true(l != MAP_FAILED);
+	close(fd);
+	return l;
+}
+
+static void kill_supervisor(struct nest *n, unsigned child)
+{
+	unsigned starts = n->child[child].starts;
+
+	kill(n->child[child].pid, SIGKILL);
+	for (unsigned i = 0; i < 1000 && n->child[child].starts == starts; i++)
+		nest_sleep_ms(5);
+	assert_int_equal(n->child[child].starts, starts + 1);
+}
+
+/* That many times the core has been told, in all, that its neighbour is lost. */
+static void wait_lost(struct nest *n, uint64_t times)
+{
+	for (unsigned i = 0; i < 400 && report(n, UP).lost < times; i++)
+		nest_sleep_ms(5);
+	assert_int_equal(report(n, UP).lost, times);
+}
+
 static void an_absent_neighbour_is_given_up_after_ten_seconds(void **state)
 {
 	static struct nest n;
 	struct nest_status st;
 	struct toy_report r;
+	struct ledger *l;
 	char path[128];
 
 	(void)state;
@@ -184,37 +249,23 @@ static void an_absent_neighbour_is_given_up_after_ten_seconds(void **state)
 	kill((pid_t)st.worker_pid, SIGKILL);	/* and neither does a worker that is started while it is lost */
 	nest_sleep_ms(100);
 	assert_int_equal(report(&n, UP).lost, 1);
+	l = ledger_of(&n, UP);
+	assert_int_equal(l->link[LINK_DOWN].lost, 1);	/* so the next life knows, and tells its core at once */
+	munmap(l, sizeof *l);
+	kill_supervisor(&n, UP);
+	wait_lost(&n, 2);
 	snprintf(path, sizeof path, "%s/toydown.sock", n.dir);
 	unlink(path);				/* its owner had no time to */
 	nest_close(&n);
 }
 
-static struct ledger *ledger_of(struct nest *n, unsigned child)
-{
-	int fd = nest_held_fd(n, child, "ledger");
-	struct ledger *l = mmap(NULL, sizeof *l, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-
-	assert_true(l != MAP_FAILED);
-	close(fd);
-	return l;
-}
-
-static void kill_supervisor(struct nest *n, unsigned child)
-{
-	unsigned starts = n->child[child].starts;
-
-	kill(n->child[child].pid, SIGKILL);
-	for (unsigned i = 0; i < 1000 && n->child[child].starts == starts; i++)
-		nest_sleep_ms(5);
-	assert_int_equal(n->child[child].starts, starts + 1);
-}
-
-/* Killed after it had noted that the neighbour is given up, and before it said so. */
+/* Killed after it had noted that the neighbour is given up, and before it said so.  And who was given up and comes back gets a link
+ * like any other: the former loss is none of it. */
 static void a_loss_that_was_noted_is_told_by_the_next_life(void **state)
 {
 	static struct nest n;
 	struct ledger *l;
-	char path[128];
+	struct nest_status st;
 
 	(void)state;
 	nest_open(&n, both);
@@ -226,12 +277,21 @@ static void a_loss_that_was_noted_is_told_by_the_next_life(void **state)
 	l = ledger_of(&n, UP);
 	l->link[LINK_DOWN].lost = 1;
 	kill_supervisor(&n, UP);
-	for (unsigned i = 0; i < 200 && !report(&n, UP).lost; i++)
-		nest_sleep_ms(5);
+	wait_lost(&n, 1);
+	n.child[DOWN].wanted = true;
+	wait_generation(&n, 2);
+	load_and_expect(&n, 2000);
+	assert_int_equal(l->link[LINK_DOWN].lost, 0);
+	kill_supervisor(&n, DOWN);		/* both hold that link: it is resumed, not made anew */
+	load_and_expect(&n, 4000);
+	kill_supervisor(&n, UP);
+	load_and_expect(&n, 6000);
+	for (unsigned c = 0; c < 2; c++) {
+		assert_true(nest_status(&n, c, &st));
+		assert_int_equal(st.generation, 2);
+	}
 	assert_int_equal(report(&n, UP).lost, 1);
 	munmap(l, sizeof *l);
-	snprintf(path, sizeof path, "%s/toydown.sock", n.dir);
-	unlink(path);
 	nest_close(&n);
 }
 
@@ -438,6 +498,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_ring_that_lies_is_refused_and_made_anew),
 		cmocka_unit_test(a_worker_that_goes_on_lying_is_given_up),
 		cmocka_unit_test(a_strike_without_a_record_leads_to_a_cold_start),
+		cmocka_unit_test(an_undo_log_that_leads_outside_is_not_followed),
 		cmocka_unit_test(an_absent_neighbour_is_given_up_after_ten_seconds),
 		cmocka_unit_test(a_loss_that_was_noted_is_told_by_the_next_life),
 		cmocka_unit_test(a_small_link_that_is_not_whole_is_made_anew),

@@ -154,12 +154,7 @@ def test_a_crash_changes_no_binary(folder, name):
         install(folder, name, "plain")
         old = p.process(name)["pid"]
         os.kill(old, signal.SIGKILL)
-
-        def back():
-            r = p.run("status", "--json", check=False)
-            rows = {x["name"]: x for x in json.loads(r.stdout)["processes"]} if r.returncode == 0 else {}
-            return rows.get(name, {}).get("state") == "running" and rows[name]["pid"] != old
-        wait_until(back)
+        wait_until(lambda: p.back(name, old))
         assert runs(p, name) == taken
         assert Path(f"/proc/{p.process(name)['pid']}/exe").stat().st_ino == (folder / name).stat().st_ino
         os.kill(p.process(name)["worker_pid"], signal.SIGKILL)
@@ -169,23 +164,11 @@ def test_a_crash_changes_no_binary(folder, name):
         load.finish()
 
 
-def stopped_below(p):
-    """A process of ours that has stopped itself at the wanted place."""
-    for pid in p.children():
-        try:
-            if Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T":
-                return pid
-        except OSError:
-            pass
-    return 0
-
-
 @pytest.mark.parametrize("stop", STOPS)
 @pytest.mark.parametrize("name", NAMES)
 def test_killed_in_the_takeover(folder, name, stop):
     """The new worker is killed at one place of its takeover: it is begun again, twice, or the arena has been switched and the
-    next one goes on in it.  Killed a third time before that, the old binary is back in the old arena.  Then, once more,
-    the supervisor is killed there instead: whichever of the two had been decided holds."""
+    next one goes on in it.  Killed a third time before that, the old binary is back in the old arena."""
     before_switch = stop not in ("told", "switched")
     with Pipeline(DEVICE, bin_dir=folder, env={"TREFOIL_TAKEOVER_STOP": str(STOPS[stop])}) as p, Load(p) as load:
         old = runs(p, name)
@@ -193,7 +176,7 @@ def test_killed_in_the_takeover(folder, name, stop):
         job = subprocess.Popen(p.command("restart", name), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         kills = 3 if before_switch and stop != "asked" else 1
         for _ in range(kills):
-            os.kill(wait_until(lambda: stopped_below(p)), signal.SIGKILL)
+            os.kill(wait_until(p.stopped), signal.SIGKILL)
         _, err = job.communicate(timeout=20)
         if stop in ("told", "switched", "asked"):
             assert job.returncode == 0, err
@@ -204,14 +187,39 @@ def test_killed_in_the_takeover(folder, name, stop):
             wait_until(lambda: p.process(name)["state"] == "running")       # the answer does not wait for that
             assert runs(p, name) == old
             check_row(p, name, 0, 1)
-            supervisor = p.process(name)["pid"]
-            job = subprocess.Popen(p.command("restart", name), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-            wait_until(lambda: stopped_below(p))
-            os.kill(supervisor, signal.SIGKILL)
-            job.communicate(timeout=20)
-            wait_until(lambda: p.run("status", "--json", check=False).returncode == 0 and
-                       p.process(name)["state"] == "running" and p.process(name)["pid"] != supervisor)
-            assert runs(p, name) == old
+        load.finish()
+
+
+@pytest.mark.parametrize("stop", STOPS)
+@pytest.mark.parametrize("name", NAMES)
+def test_its_supervisor_is_killed_in_the_takeover(folder, name, stop):
+    """The supervisor is killed while the new worker stands at one place of its takeover, and comes back as the new binary,
+    or, every other time, as the old one, which lies in its place again: one store in the ledger decided, whoever looks at
+    it.  Up to the copy that is made whole the old worker's binary is back, in the old arena; behind the switch it is the
+    new one, in the new arena, and there is no way back but a migration."""
+    taken = stop in ("told", "switched")
+    with Pipeline(DEVICE, bin_dir=folder, env={"TREFOIL_TAKEOVER_STOP": str(STOPS[stop])}) as p, Load(p) as load:
+        old, supervisor = runs(p, name), p.process(name)["pid"]
+        install(folder, name, "migrating")
+        new = (folder / name).stat().st_ino
+        job = subprocess.Popen(p.command("restart", name), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        wait_until(p.stopped)
+        if taken:
+            wait_until(lambda: "a new binary has taken over" in p.text())
+        if STOPS[stop] % 2:
+            install(folder, name, "plain")
+        os.kill(supervisor, signal.SIGKILL)
+        job.communicate(timeout=20)
+        assert job.returncode
+        wait_until(lambda: p.back(name, supervisor))
+        assert runs(p, name) == (new if taken else old)
+        check_row(p, name, taken, 0)
+        os.kill(p.process(name)["worker_pid"], signal.SIGKILL)
+        wait_until(lambda: p.process(name)["state"] == "running" and p.process(name)["restarts"] >= 2)
+        assert runs(p, name) == (new if taken else old)
+        install(folder, name, "plain")
+        r = p.run("restart", name, check=False)
+        assert (r.returncode, "no migration from version" in r.stderr) == ((1, True) if taken else (0, False)), r
         load.finish()
 
 
@@ -226,8 +234,7 @@ def test_another_protocol(folder, name):
         assert r.returncode == 1 and "speaks to supervisors otherwise" in r.stderr
         assert p.process(name)["worker_pid"] == worker
         os.kill(supervisor, signal.SIGKILL)
-        wait_until(lambda: p.run("status", "--json", check=False).returncode == 0 and
-                   p.process(name)["state"] == "running" and p.process(name)["pid"] != supervisor)
+        wait_until(lambda: p.back(name, supervisor))
         assert runs(p, name) == (folder / name).stat().st_ino
         check_row(p, name, 1, 1)
         load.finish()

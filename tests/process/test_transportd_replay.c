@@ -143,6 +143,7 @@ static void life_to_moment(struct trial *t, unsigned i)
 
 static void make_file(unsigned mib)
 {
+	struct recording_layout of = recording_layout_of(line_plan());
 	char why[RECORDING_WHY];
 	int at;
 
@@ -150,7 +151,7 @@ static void make_file(unsigned mib)
 	assert_non_null(mkdtemp(dir));
 	at = recording_dir_open(dir, why);
 	assert_true(at >= 0);
-	file = recording_create(at, "transportd", line_plan(), mib);
+	file = recording_create(at, "transportd", &of, mib);
 	assert_true(file >= 0);
 	snprintf(path, sizeof path, "%s/transportd.recording", dir);
 	close(at);
@@ -243,12 +244,12 @@ static void repeated(enum line_socket kind, void (*life)(struct trial *, unsigne
 		fail_msg("%s: %s", what, t->why);
 	expect_same(what, lives, "the same at each step, and the last state whole");
 	count_calls(calls);
-	print_message("           %s: %u kills, %u packets in, %u out; last file: %u peeks, %u splices, %u times no room, %u lives, %u gone on\n",
-	    what, lives, t->in.seen, t->out.seen, calls[CALL_PEEK], calls[CALL_SPLICE], calls[CALL_SHORT], calls[CALL_OPEN],
+	print_message("           %s: %u kills, %u packets in, %u out; last file: %u reads, %u splices, %u times no room, %u lives, %u gone on\n",
+	    what, lives, t->in.seen, t->out.seen, calls[CALL_READ], calls[CALL_SPLICE], calls[CALL_SHORT], calls[CALL_OPEN],
 	    calls[CALL_RESUME]);
 	if (life == life_to_call && mib > 100) {		/* all of it is there */
 		assert_int_equal(calls[CALL_RESUME], 0);
-		assert_true(calls[CALL_PEEK] > 100 && calls[CALL_SPLICE] > 100 && calls[CALL_SHORT] > 0);
+		assert_true(calls[CALL_READ] > 100 && calls[CALL_SPLICE] > 100 && calls[CALL_SHORT] > 0);
 	}
 	drop_file();
 	trial_free(t);
@@ -393,6 +394,7 @@ static void what_was_dropped_is_dropped_again(void **state)
 /* A quarantine file has the arena, the links and one record, and nothing of what the stream heard before. */
 static void a_record_in_quarantine_is_handled(void **state)
 {
+	struct recording_layout of = recording_layout_of(line_plan());
 	static const uint8_t reset[] = { 0x03, 0x0C, 0 };
 	struct quarantine_entries q = { 0 };
 	static struct line_worker k;
@@ -415,7 +417,7 @@ static void a_record_in_quarantine_is_handled(void **state)
 	    .position = k.step.link[LINK_DOWN].in.at, .past = k.step.link[LINK_DOWN].in.at + record_octets(sizeof reset),
 	    .word = record_word(rec) }, reset);
 	at = recording_dir_open(dir, why);
-	assert_int_equal(quarantine_create(at, "transportd", line_plan(), w.memory, &q), 1);
+	assert_int_equal(quarantine_create(at, "transportd", &of, (struct bytes){ w.memory, arena_size(line_plan()) }, &q), 1);
 	close(at);
 	free(q.at);
 	unlink(path);

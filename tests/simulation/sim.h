@@ -9,6 +9,7 @@
  *   hostd worker          the real core, step, arena; runtime/worker.c as it is                 sim_shell.c  sim_worker.c
  *      ║
  *   gattd worker          the same                                                             sim_operator.c: the supervisors
+ *                                                              sim_neighbour.c: hostd and gattd lie to each other
  *
  * Everything that the product shares between processes lies in one block of ordinary memory.  The product's sources are compiled
  * with -fsanitize=thread, but linked with hooks of our own instead of that sanitizer's library: each store is seen before it is
@@ -47,7 +48,10 @@ enum sim_place {
 #define SIM_FAULTS(ROW) \
 	ROW(death) ROW(death_long) ROW(death_recovering) ROW(link_given_up) ROW(connection_lost) ROW(central_gone) ROW(central_stalls) \
 	ROW(kick_late) ROW(worker_stalls) ROW(packets_late) ROW(short_io) ROW(socket_full) ROW(completed_late) ROW(rings_tiny) \
-	ROW(limits_tiny) ROW(buffers_tiny) ROW(no_confirmation) ROW(command_flood)
+	ROW(limits_tiny) ROW(buffers_tiny) ROW(no_confirmation) ROW(command_flood) \
+	ROW(supervisor_dies) ROW(supervisor_dies_taken) ROW(supervisor_dies_pushed) ROW(supervisor_dies_unkicked) ROW(small_link_new) \
+	ROW(neighbour_length) ROW(neighbour_index) ROW(neighbour_generation) ROW(neighbour_kind) ROW(neighbour_credit) \
+	ROW(neighbour_pdu) ROW(neighbour_ring) ROW(link_refused)
 #define SIM_LIES(ROW) \
 	ROW(event_twice) ROW(event_cut) ROW(event_unknown) ROW(count_over_body) ROW(completed_unknown) ROW(completed_too_many) \
 	ROW(handle_unknown) ROW(handle_too_high) ROW(acl_unstarted) ROW(answer_unasked) ROW(answer_never) ROW(connected_twice) \
@@ -61,6 +65,17 @@ enum sim_fault {
 #undef ROW
 	FAULTS
 };
+
+/* Where a supervisor dies: anywhere else; with a record taken; with records given that are not shown yet; shown, but not kicked.
+ * In the order of their faults. */
+enum sim_sup_place { SUP_BETWEEN, SUP_TAKEN, SUP_PUSHED, SUP_UNKICKED, SUP_PLACES };
+
+/* What hostd and gattd lie about; in the order of their faults. */
+enum sim_neighbour_lie {
+	NEIGHBOUR_LENGTH, NEIGHBOUR_INDEX, NEIGHBOUR_GENERATION, NEIGHBOUR_KIND, NEIGHBOUR_CREDIT, NEIGHBOUR_PDU, NEIGHBOUR_RING,
+	NEIGHBOUR_LIES
+};
+enum { RECORD_LIE = 8 };	/* a flag that nobody reads: that record is no honest one's */
 
 #define SIM_INVARIANTS(ROW) \
 	ROW(order)	/* each PDU once, in order, with its own content */ \
@@ -94,6 +109,7 @@ static inline uint64_t max64(uint64_t a, uint64_t b) { return a > b ? a : b; }
 
 /* Hits, summed over all seeds and all processes that run them. */
 struct sim_totals {
+	uint64_t supervisor[SIM_WORKERS][SUP_PLACES], neighbour[SIM_WORKERS][NEIGHBOUR_LIES];
 	uint64_t place[SIM_WORKERS][PLACES], kind[SIM_WORKERS][KINDS], fault[FAULTS];
 	uint64_t seeds, deaths, virtual_ns, events, packets, pdus, ended_by_fault, lives;
 	uint64_t checks[INVARIANTS];
@@ -108,6 +124,7 @@ struct sim_link {		/* between two workers, or between a worker and its superviso
 	uint64_t absent_ns;			/* one side is away since; 0: both are there */
 	struct { uint64_t head, since_ns; } wait[2];	/* of what a side produces: what is not taken, and since when */
 	bool lost;				/* given up: a new generation comes with both sides */
+	bool lied, refused;			/* its ring's words are none; and one side has said so */
 };
 
 struct sim_watch { int fd; uint32_t events; loop_fn *fn; void *ctx; bool pending, used; };
@@ -120,6 +137,8 @@ struct sim_worker {
 	uint8_t *arena;
 	struct arena_plan plan;
 	bool alive, starting;
+	enum sim_neighbour_lie lies;		/* what it says when it can; NEIGHBOUR_LIES: it is honest */
+	bool owned;				/* it does nothing more */
 	uint64_t due_ns, bell_ns, revive_ns;
 	struct sim_watch watch[8];
 	uint8_t *heap;				/* private memory */
@@ -151,11 +170,13 @@ struct sim {
 	/* Knobs of this seed. */
 	uint64_t kick_most_ns, packet_most_ns;
 	unsigned late_kick_permille, stall_permille, short_permille;
-	unsigned deaths_left, lies_left, radio_faults_left;
+	unsigned deaths_left, lies_left, radio_faults_left, neighbour_lies_left;
+	uint64_t next_neighbour_ns;
 	uint64_t next_death_ns, next_lie_ns, next_radio_ns, storm_end_ns;
 	bool long_absence;
 	/* What explains the end of a connection: the last time that such a thing happened. */
 	uint64_t excuse_all_ns;
+	bool neighbour_void;			/* hostd and gattd lied to each other about a window */
 	bool credits_void;			/* the controller said that more was completed than was sent */
 	uint64_t moved_ns;			/* when a story last went on */
 	enum sim_invariant broken;
@@ -197,6 +218,7 @@ extern size_t sim_shared_octets;
 void sim_workers_open(void);
 void sim_worker_kill(struct sim_worker *k, uint64_t away_ns);	/* between two turns */
 void sim_worker_ended(struct sim_worker *k);			/* it died within one */
+void sim_worker_orphaned(struct sim_worker *k, uint64_t until_ns);	/* its supervisor died; the next one is there then */
 void sim_workers_run(void);					/* whoever is due */
 uint64_t sim_workers_next(void);
 void sim_bell(enum sim_who who, uint64_t after_ns);
@@ -205,6 +227,8 @@ void *sim_share(size_t n);					/* of the shared block, zero */
 /* A supervisor's ends of its small link. */
 struct ring *sim_small_out(enum sim_who who);
 struct ring *sim_small_in(enum sim_who who);
+/* The next life of a supervisor opens it where the ring's words say.  @anew: a new generation, with blank memory. */
+void sim_small_inherit(enum sim_who who, bool anew);
 void sim_link_lost_told(unsigned l);
 void sim_links_run(void);
 uint64_t sim_links_next(void);
@@ -212,6 +236,13 @@ uint64_t sim_links_next(void);
 /* ---- sim_shell.c: instrumented; includes runtime/worker.c ---- */
 void sim_shell_start(struct sim_worker *k);
 void sim_shell_turn(struct sim_worker *k);
+bool sim_shell_awaits(const struct sim_worker *k, unsigned l);	/* would it take a record of link l, if it looked? */
+
+/* ---- sim_neighbour.c ---- */
+void sim_neighbour_open(void);
+void sim_neighbour_arm(void);
+void sim_neighbour_speak(struct sim_worker *k);		/* its turn: it may lie */
+bool sim_neighbour_lied(uint16_t index, uint16_t generation);	/* of that connection's window */
 
 /* ---- sim_os.c ---- */
 enum { FD_SOCKET = 200, FD_PIPE_R = 201, FD_PIPE_W = 202, FD_BELLS = 300 };
@@ -245,6 +276,7 @@ void sim_lies_run(void);
 bool sim_lies_idle(void);
 void sim_line_put(const uint8_t *packet, uint32_t n);	/* behind what waits already */
 void sim_void_peer(const uint8_t address[6]);		/* sim_central.c: no judgement of that connection from now on */
+bool sim_peer_open(const uint8_t address[6]);		/* ... it knows of its connection */
 
 /* ---- sim_central.c ---- */
 void sim_centrals_open(void);
@@ -263,6 +295,7 @@ bool sim_operator_idle(void);
 void sim_operator_tell_lost(enum sim_who who, unsigned link, uint32_t generation);
 void sim_operator_tell_there(bool there);		/* to hostd, of transportd's worker */
 bool sim_operator_ready(void);
+void sim_operator_arm(void);				/* some supervisor dies, now or soon */
 
 /* ---- sim_tap.c, sim_invariants.c ---- */
 void sim_tap_open(void);
@@ -280,3 +313,5 @@ bool sim_peer_bearer(const uint8_t peer[6], uint16_t *ret_mtu, uint8_t *ret_cccd
 int sim_plant_find(const char *name);			/* 0: no such */
 const char *sim_plant_name(int plant, enum sim_invariant *ret_caught_by);
 bool sim_plant_kick_lost(void);
+bool sim_plant_attach_unkicked(void);
+bool sim_plant_needs_deaths(void);

@@ -292,6 +292,14 @@ void sim_void_peer(const uint8_t address[6])
 		}
 }
 
+bool sim_peer_open(const uint8_t address[6])
+{
+	for (unsigned i = 0; i < count; i++)
+		if (!memcmp(centrals[i].address, address, 6))
+			return centrals[i].state == CENTRAL_OPEN;
+	return false;
+}
+
 static void turn(struct central *c)
 {
 	c->next_ns = NEVER;

@@ -5,6 +5,7 @@
  * stack is left behind by longjmp, as SIGKILL leaves it.  memcpy and its kin may also be cut after any octet. */
 #include <stdatomic.h>
 #include <stdlib.h>
+#include "shm/arena_image.h"
 #include "tests/simulation/sim.h"
 
 uint8_t *sim_shared_at;
@@ -29,12 +30,11 @@ static enum sim_place place_in_region(const uint8_t *p, const struct ring_region
 static enum sim_place place_of(const struct sim_worker *k, const uint8_t *p)
 {
 	const struct worker *w = k->w;
-	size_t octets = arena_size(&k->plan);
 
-	if (within(p, k->arena, octets)) {
+	if (within(p, k->arena, arena_size(&k->plan))) {
 		if (p < k->arena + 8)
 			return PLACE_word;
-		return p >= k->arena + octets / 3 ? PLACE_log : PLACE_state;
+		return p >= k->arena + arena_image_octets(&k->plan) ? PLACE_log : PLACE_state;
 	}
 	for (unsigned l = 0; l < STEP_LINKS; l++)
 		if (w->link[l].generation && within(p, w->link[l].mine.at, ring_region_size(w->link[l].size_out)))

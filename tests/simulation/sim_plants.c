@@ -31,6 +31,8 @@ bool sim_plant_now(enum sim_plant p, unsigned permille)
 	return sim.plant == (int)p && sim_operator_ready() && sim_chance(permille);
 }
 
+bool sim_plant_attach_unkicked(void) { return sim_plant_now(PLANT_attach_unkicked, 1000); }
+bool sim_plant_needs_deaths(void) { return sim.plant == PLANT_attach_unkicked; }
 bool sim_plant_kick_lost(void) { return sim_plant_now(PLANT_kick_lost, 20); }
 
 _Noreturn void __wrap_arena_panic(const char *what);

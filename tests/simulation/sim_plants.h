@@ -7,7 +7,7 @@
 #define PLANTS(ROW) \
 	ROW(told_twice, order) ROW(credit_too_much, credits) ROW(chunk_lost, credits) ROW(buffers_kept, buffers) ROW(connection_leaks, pools) \
 	ROW(mtu_smaller, mtu) ROW(subscription_forgotten, cccd) ROW(credit_to_the_dead, dead) ROW(kick_lost, progress) \
-	ROW(bearer_ended, kept) ROW(request_twice, replies) ROW(edit_unlogged, arena)
+	ROW(bearer_ended, kept) ROW(request_twice, replies) ROW(edit_unlogged, arena) ROW(attach_unkicked, progress)
 enum sim_plant {
 	PLANT_NONE,
 #define ROW(n, i) PLANT_##n,

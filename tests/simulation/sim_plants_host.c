@@ -27,6 +27,7 @@ void __wrap_connection_free_now(struct host *h, const struct connection *c)
 	if (sim_plant_now(PLANT_connection_leaks, 200)) {
 		for (enum host_list l = 0; l < HOST_LISTS; l++)
 			list_remove(h, l, c);
+		connection_edit(h->arena, c)->life = 0;		/* what gattd said before it knew is stale, as it would be */
 		return;
 	}
 	if (sim_plant_now(PLANT_credit_to_the_dead, 500)) {

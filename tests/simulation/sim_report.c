@@ -51,6 +51,8 @@ static const struct { uint8_t kind; const char *name; unsigned who; } kinds[] = 
 #undef H
 #undef G
 
+static const char *const sup_places[SUP_PLACES] = { "(between)", "record taken", "records not shown", "not kicked" };
+
 static void head(const char *what)
 {
 	printf("%-24s", what);
@@ -76,6 +78,20 @@ void report_tables(const struct sim_totals *t)
 				printf("%12llu", (unsigned long long)t->kind[w][kinds[k].kind]);
 			else
 				printf("%12s", "-");
+		putchar('\n');
+	}
+	head("supervisors' deaths");
+	for (unsigned p = 0; p < SUP_PLACES; p++) {
+		printf("  %-22s", sup_places[p]);
+		for (unsigned w = 0; w < SIM_WORKERS; w++)
+			printf("%12llu", (unsigned long long)t->supervisor[w][p]);
+		putchar('\n');
+	}
+	head("lies to a neighbour");
+	for (unsigned n = 0; n < NEIGHBOUR_LIES; n++) {
+		printf("  %-22s%12s", fault_names[FAULT_neighbour_length + n], "-");
+		for (unsigned w = HOSTD; w <= GATTD; w++)
+			printf("%12llu", (unsigned long long)t->neighbour[w][n]);
 		putchar('\n');
 	}
 	printf("faults\n");
@@ -117,6 +133,12 @@ unsigned report_zeros(const struct sim_totals *t)
 		for (unsigned w = 0; w < SIM_WORKERS; w++)
 			if (kinds[k].who >> w & 1)
 				zeros += zero(kinds[k].name, who_names[w], t->kind[w][kinds[k].kind]);
+	for (unsigned p = 0; p < SUP_PLACES; p++)
+		for (unsigned w = 0; w < SIM_WORKERS; w++)
+			zeros += zero(sup_places[p], who_names[w], t->supervisor[w][p]);
+	for (unsigned n = 0; n < NEIGHBOUR_LIES; n++)
+		for (unsigned w = HOSTD; w <= GATTD; w++)
+			zeros += zero(fault_names[FAULT_neighbour_length + n], who_names[w], t->neighbour[w][n]);
 	for (unsigned f = 0; f < FAULTS; f++)
 		zeros += zero(fault_names[f], "", t->fault[f]);
 	for (unsigned i = 0; i < INVARIANTS; i++)

@@ -49,6 +49,8 @@ void sim_shell_start(struct sim_worker *k)
 		sim_fail(INVARIANT_arena, "%s cannot start its own parts", sim_who_name(k->who));
 }
 
+bool sim_shell_awaits(const struct sim_worker *k, unsigned l) { return awaits_input(k->w, l); }
+
 void sim_shell_turn(struct sim_worker *k)
 {
 	int r;

@@ -169,7 +169,8 @@ static void walk(unsigned link, unsigned side)
 			*at += size - off;
 			continue;
 		}
-		carried(link, side, *at, &r, words + off + RECORD_HEADER);
+		if (!(r.flags & RECORD_LIE))
+			carried(link, side, *at, &r, words + off + RECORD_HEADER);
 		*at += record_octets(r.len);
 	}
 }
@@ -178,7 +179,7 @@ void sim_tap_run(void)
 {
 	look++;
 	for (unsigned l = 0; l < 2; l++) {
-		if (sim.link[l].lost)
+		if (sim.link[l].lost || sim.link[l].lied)
 			continue;
 		walk(l, 0);
 		taken(&tapped[l], sim.link[l].region[1]->head.pos);

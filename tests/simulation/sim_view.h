@@ -9,8 +9,8 @@ enum { VIEW_PDU_OVERHEAD = 4 };		/* what a PDU costs in a window beyond its leng
 struct view_connection {		/* hostd's */
 	uint16_t index, generation;
 	bool open, known;		/* known: gattd was told of it, and not yet of its end */
-	bool tx_empty;
 	uint32_t window, owed, outstanding;
+	uint32_t waits;			/* octets of window_out for what waits in tx: all but hostd's own signalling */
 	uint32_t window_out;		/* octets that gattd may have given and not got back */
 	uint8_t peer[6];
 };

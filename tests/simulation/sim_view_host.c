@@ -11,6 +11,14 @@ static struct host the_host(void)
 	return (struct host){ .step = s, .arena = s->arena, .now_ns = sim.now_ns };
 }
 
+/* Of a PDU that is being cut all octets are charged until its last one has gone. */
+static uint32_t waits(const struct connection *c)
+{
+	uint32_t cut = c->tx_left && c->tx_cost ? (uint32_t)c->tx_cost - c->tx_left : 0;
+
+	return c->tx.len - c->tx_own + cut;
+}
+
 bool view_connection(unsigned i, struct view_connection *ret)
 {
 	struct host h = the_host();
@@ -21,7 +29,7 @@ bool view_connection(unsigned i, struct view_connection *ret)
 	if (!c)
 		return false;
 	*ret = (struct view_connection){ .index = (uint16_t)(connection_id_of(c).v >> 16), .generation = (uint16_t)connection_id_of(c).v,
-		.open = c->state == CONNECTION_OPEN, .known = gatt_knows(&h, c), .tx_empty = !c->tx.len && !c->tx_left,
+		.open = c->state == CONNECTION_OPEN, .known = gatt_knows(&h, c), .waits = waits(c),
 		.window = c->window, .owed = c->owed, .window_out = window_out(c), .outstanding = c->outstanding };
 	memcpy(ret->peer, c->peer, 6);
 	return true;

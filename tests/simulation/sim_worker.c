@@ -9,7 +9,7 @@
 #include "transportd/line.h"
 #include "transportd/worker.h"
 
-enum { ABSENT_S = 10 };
+enum { ABSENT_S = 10, LOG_TINY = 1024 };
 
 extern const struct core gatt_core, hostd_core;
 static const struct program programs[SIM_WORKERS] = {
@@ -56,7 +56,7 @@ static void link_make(struct sim_link *k)
 	}
 	k->generation++;
 	k->absent_ns = 0;
-	k->lost = false;
+	k->lost = k->lied = k->refused = false;
 }
 
 static void links_open(bool tiny)
@@ -78,8 +78,21 @@ static void links_open(bool tiny)
 	}
 }
 
+void sim_small_inherit(enum sim_who who, bool anew)
+{
+	struct sim_link *s = &sim.small[who];
+
+	if (anew) {
+		sim_hit(FAULT_small_link_new);
+		link_make(s);
+	}
+	small_out[who] = ring_producer(s->region[0], s->region[1], s->size[0], s->region[0]->tail.pos);
+	small_in[who] = ring_consumer(s->region[0], s->region[1], s->size[1], s->region[0]->head.pos);
+}
+
 void sim_workers_open(void)
 {
+	const struct arena_limits limits = { .of = { [LIMIT_CONNECTIONS] = sim.connections, [LIMIT_ATTRIBUTES] = 40 } };
 	bool tiny = sim_chance(300);
 
 	if (tiny)
@@ -88,10 +101,12 @@ void sim_workers_open(void)
 	for (unsigned i = 0; i < SIM_WORKERS; i++) {
 		struct sim_worker *k = &sim.worker[i];
 
-		*k = (struct sim_worker){ .who = (enum sim_who)i, .program = &programs[i], .heap = heaps[i], .target = PLACE_NONE,
+		*k = (struct sim_worker){ .who = (enum sim_who)i, .lies = NEIGHBOUR_LIES, .program = &programs[i],
+			.heap = heaps[i], .target = PLACE_NONE,
 			.bell_ns = NEVER, .due_ns = NEVER, .revive_ns = 1 + sim_below(MS) };
-		k->plan = (struct arena_plan){ .pools = programs[i].core->pools, .version = programs[i].core->version,
-			.limits = { .of = { [LIMIT_CONNECTIONS] = sim.connections, [LIMIT_ATTRIBUTES] = 40 } } };
+		k->plan = step_plan(programs[i].core, &limits, 0);
+		if (tiny)
+			k->plan.log = programs[i].core->undo + LOG_TINY;
 		k->arena = sim_share(arena_size(&k->plan));
 		k->stats = sim_share(stats_size());
 	}
@@ -164,7 +179,7 @@ void sim_worker_ended(struct sim_worker *k)
 
 void sim_worker_kill(struct sim_worker *k, uint64_t away_ns)
 {
-	k->alive = k->starting = false;
+	k->alive = k->starting = k->owned = false;
 	k->revive_ns = sim.now_ns + away_ns;
 	k->bell_ns = k->due_ns = NEVER;
 	if (k->w && away_ns > SECOND)
@@ -179,6 +194,16 @@ void sim_worker_kill(struct sim_worker *k, uint64_t away_ns)
 		sim_bell(k->who - 1, sim_spread(MS));
 	if (k->who < GATTD)
 		sim_bell(k->who + 1, sim_spread(MS));
+}
+
+void sim_worker_orphaned(struct sim_worker *k, uint64_t until_ns)
+{
+	uint64_t away_ns = until_ns - sim.now_ns + sim_spread(5 * MS);
+
+	if (k->alive)
+		sim_worker_kill(k, away_ns);
+	else
+		k->revive_ns = max64(k->revive_ns, sim.now_ns + away_ns);
 }
 
 static void run(struct sim_worker *k, void (*what)(struct sim_worker *k))
@@ -200,6 +225,8 @@ static void start(struct sim_worker *k)
 	k->bell_ns = NEVER;
 	worker_new(k);
 	k->starting = false;
+	if (!sim.link[1].refused && !sim.worker[HOSTD].owned && !sim.worker[GATTD].owned)
+		sim.link[1].lied = false;	/* an honest one shows its own positions again */
 	if (k->who == TRANSPORTD)
 		sim_operator_tell_there(true);
 	sim_tell("%s is there%s", sim_who_name(k->who), k->w->rolled_back ? ", a step was rolled back" : "");
@@ -211,7 +238,9 @@ static void turn(struct sim_worker *k)
 	k->due_ns = NEVER;
 	if (k->bell_ns <= sim.now_ns)
 		k->bell_ns = NEVER;
-	sim_shell_turn(k);
+	sim_neighbour_speak(k);
+	if (!k->owned)
+		sim_shell_turn(k);
 	if (sim.shadow)		/* each commit of it was compared with its rollback */
 		sim_judge(INVARIANT_arena);
 	if (k->due_ns <= sim.now_ns)		/* it goes on at once: a turn takes its time */
@@ -227,6 +256,8 @@ void sim_workers_run(void)
 			k->target = PLACE_NONE;
 		if (!k->alive && k->revive_ns <= sim.now_ns)
 			run(k, start);
+		else if (k->alive && k->owned)
+			k->due_ns = k->bell_ns = NEVER;
 		else if (k->alive && min64(k->due_ns, k->bell_ns) <= sim.now_ns) {
 			if (sim_chance(sim.stall_permille)) {
 				sim_hit(FAULT_worker_stalls);
@@ -293,11 +324,25 @@ static void give_up(unsigned l)
 	sim_operator_tell_lost((enum sim_who)(l + 1), LINK_UP, k->generation);
 }
 
+/* runtime/supervisor_links.c, sup_link_refuse: nothing is repaired in place. */
+static void renew(unsigned l)
+{
+	sim_hit(FAULT_link_refused);
+	for (unsigned i = l; i <= l + 1; i++)
+		if (sim.worker[i].alive)
+			sim_worker_kill(&sim.worker[i], sim_spread(5 * MS));
+	link_make(&sim.link[l]);
+	sim_tap_renewed(l);
+	sim.excuse_all_ns = max64(sim.excuse_all_ns, sim.now_ns + 500 * MS);
+}
+
 void sim_links_run(void)
 {
 	for (unsigned l = 0; l < 2; l++) {
 		struct sim_link *k = &sim.link[l];
 
+		if (k->refused)
+			renew(l);
 		if (k->lost)		/* who comes now is refused, or hears of its end in a while */
 			sim.excuse_all_ns = max64(sim.excuse_all_ns, sim.now_ns + 100 * MS);
 		if (!both_alive(l)) {
@@ -321,7 +366,9 @@ uint64_t sim_links_next(void)
 	uint64_t next = NEVER;
 
 	for (unsigned l = 0; l < 2; l++)
-		if (sim.link[l].absent_ns && !sim.link[l].lost)
+		if (sim.link[l].refused)
+			next = sim.now_ns;
+		else if (sim.link[l].absent_ns && !sim.link[l].lost)
 			next = min64(next, sim.link[l].absent_ns + ABSENT_S * SECOND);
 	return next;
 }

@@ -96,6 +96,8 @@ static void choose(void)
 	sim.deaths_left = (unsigned)sim_below(60);
 	sim.lies_left = sim_chance(400) ? (unsigned)sim_below(12) : 0;
 	sim.radio_faults_left = sim_chance(500) ? (unsigned)sim_below(6) : 0;
+	sim.neighbour_lies_left = sim_chance(300) ? (unsigned)sim_below(8) : 0;
+	sim.next_neighbour_ns = sim_spread(300 * MS);
 	sim.long_absence = sim_chance(400);
 	sim.storm_end_ns = 3 * SECOND + sim_below(12 * SECOND);
 	sim.next_death_ns = sim_spread(50 * MS);
@@ -105,7 +107,8 @@ static void choose(void)
 	if (sim.plant) {		/* a planted mistake has to show by itself */
 		sim.connections = 8;
 		sim.shadow = true;
-		sim.deaths_left = sim.lies_left = sim.radio_faults_left = 0;
+		sim.deaths_left = sim_plant_needs_deaths() ? sim.deaths_left : 0;
+		sim.lies_left = sim.radio_faults_left = sim.neighbour_lies_left = 0;
 		sim.long_absence = false;
 	}
 }
@@ -148,6 +151,7 @@ static void fill_world(void)
 	sim_os_open(socket_in, socket_out, pipe_octets);
 	sim_line_open();
 	sim_lies_open();
+	sim_neighbour_open();
 	sim_tap_open();
 	sim_workers_open();
 	sim_centrals_open();
@@ -161,7 +165,20 @@ static void deaths(void)
 		return;
 	sim.deaths_left--;
 	sim.next_death_ns = sim.now_ns + sim_spread(10 * MS);
-	sim_arm(&sim.worker[sim_below(SIM_WORKERS)]);
+	if (sim_chance(60))
+		sim_operator_arm();
+	else
+		sim_arm(&sim.worker[sim_below(SIM_WORKERS)]);
+}
+
+/* It comes with some turn of the liar's: nobody is woken for it. */
+static void neighbour_lies(void)
+{
+	if (!sim.storm || !sim.ready || !sim.neighbour_lies_left || sim.next_neighbour_ns > sim.now_ns)
+		return;
+	sim.neighbour_lies_left--;
+	sim.next_neighbour_ns = sim.now_ns + sim_spread(500 * MS);
+	sim_neighbour_arm();
 }
 
 static uint64_t next_event(void)
@@ -177,6 +194,7 @@ static void event(void)
 	if (sim.now_ns >= sim.storm_end_ns)
 		sim.storm = false;
 	deaths();
+	neighbour_lies();
 	sim_links_run();
 	sim_workers_run();
 	sim_tap_run();

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <cmocka.h>
 #include "base/types.h"
+#include "shm/arena_image.h"
+#include "shm/undo.h"
 #include "tests/lib/mill.h"
 
 struct bench { struct arena a; uint8_t *at; };
@@ -62,6 +64,11 @@ static void test_other_layout_and_configuration_are_refused(void **state)
 	assert_int_equal(arena_open(&again, &other, b.at, false), ARENA_E_LAYOUT);
 	arena_close(&again);
 	assert_int_not_equal(arena_layout_hash(&other), arena_layout_hash(&mill_plan));
+	other = mill_plan;
+	other.log += 64;		/* a log of another size is another layout: it may end where this one goes on */
+	assert_int_equal(arena_size(&other), arena_size(&mill_plan) + 64);
+	assert_int_equal(arena_open(&again, &other, b.at, false), ARENA_E_LAYOUT);
+	arena_close(&again);
 	close_bench(&b);
 }
 static void test_slots_run_out_and_come_back(void **state)
@@ -126,6 +133,55 @@ static void test_rollback_takes_everything_back(void **state)
 	close_bench(&b);
 }
 /* A connection goes and another comes, in one step, in the same slot: the old one's queue is still there after a rollback. */
+/* A log of one entry, with `behind` octets of old ones before its footer. */
+static bool sound(struct undo_footer f, uint32_t behind)
+{
+	enum { IMAGE = 4096 };
+	uint8_t log[256] = { 0 };
+
+	memcpy(log + behind, &f, sizeof f);
+	return arena_log_sound(log, behind + (uint32_t)sizeof f, IMAGE);
+}
+
+/* What a step leaves is taken for sound at each length that the word may have; what leads elsewhere is not. */
+static void test_a_log_that_leads_elsewhere_is_named(void **state)
+{
+	static const struct { const char *what; struct undo_footer f; uint32_t behind; bool sound; } rows[] = {
+		{ "one that is kept whole",		{ ARENA_HEADS_AT, 16, UNDO_OLD }, 16, true },
+		{ "rounded up to eight",		{ ARENA_HEADS_AT, 13, UNDO_OLD }, 16, true },
+		{ "cleared: nothing is kept",		{ 4096 - 64, 64, UNDO_ZERO }, 0, true },
+		{ "up to the end",			{ 4096 - 16, 16, UNDO_OLD }, 16, true },
+		{ "one octet beyond the end",		{ 4096 - 15, 16, UNDO_OLD }, 16, false },
+		{ "cleared beyond the end",		{ 4096 - 15, 16, UNDO_ZERO }, 0, false },
+		{ "begins behind the end",		{ 4097, 0, UNDO_ZERO }, 0, false },
+		{ "far outside",			{ UINT32_MAX - 7, 16, UNDO_OLD }, 16, false },
+		{ "its sum wraps",			{ UINT32_MAX, 1, UNDO_ZERO }, 0, false },
+		{ "over the word",			{ 0, 8, UNDO_OLD }, 8, false },
+		{ "over the header",			{ ARENA_HEADS_AT - 1, 8, UNDO_OLD }, 8, false },
+		{ "more old octets than there are",	{ ARENA_HEADS_AT, 24, UNDO_OLD }, 16, false },
+		{ "old octets of all lengths there are", { ARENA_HEADS_AT, (1u << 30) - 1, UNDO_OLD }, 16, false },
+		{ "no such kind",			{ ARENA_HEADS_AT, 8, 2 }, 0, false },
+		{ "something before the first one",	{ ARENA_HEADS_AT, 8, UNDO_ZERO }, 4, false },
+	};
+	const struct miller *m;
+	struct bench b;
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_LEN(rows); i++)
+		if (sound(rows[i].f, rows[i].behind) != rows[i].sound)
+			fail_msg("%s", rows[i].what);
+	open_bench(&b);
+	m = miller_only(&b.a);
+	miller_edit(&b.a, m);
+	sack_new(&b.a);
+	assert_true(b.a.log_len > 2 * sizeof(struct undo_footer));
+	assert_true(arena_log_sound(b.at + b.a.log_at, b.a.log_len, b.a.log_at));
+	assert_false(arena_log_sound(b.at + b.a.log_at, 4, b.a.log_at));
+	assert_true(arena_log_sound(b.at + b.a.log_at, 0, b.a.log_at));
+	arena_rollback(&b.a);
+	close_bench(&b);
+}
+
 static void test_slot_used_again_in_one_step(void **state)
 {
 	struct bench b;
@@ -232,6 +288,57 @@ static void test_entropy_is_drawn_again_after_a_kill(void **state)
 	close_bench(&b);
 }
 
+/* Stamps are counted in 32 bits: once round, one that is left from before must not pass for one of this step. */
+static void test_stamps_go_round(void **state)
+{
+	const struct miller *m;
+	struct bench b;
+	uint32_t last;
+	bool round = false;
+
+	(void)state;
+	open_bench(&b);
+	arena_close(&b.a);
+	assert_int_equal(arena_open(&b.a, &mill_plan, b.at, false), 0);
+	m = miller_only(&b.a);
+	for (unsigned n = 0; n < 700000; n++) {
+		last = b.a.since;
+		assert_int_equal(arena_log_room(&b.a), b.a.log_cap);
+		miller_edit(&b.a, m)->due = n;
+		assert_true(arena_dirty(&b.a));
+		if (n % 1000)
+			arena_commit(&b.a);
+		else
+			arena_rollback(&b.a);
+		round |= b.a.since < last;
+		assert_false(arena_dirty(&b.a));
+	}
+	assert_true(round);
+	close_bench(&b);
+}
+/* An object that was logged in the first step of a round is logged again in the first of the next. */
+static void test_a_stamp_of_the_last_round_is_forgotten(void **state)
+{
+	struct bench b;
+	uint32_t first;
+
+	(void)state;
+	open_bench(&b);
+	arena_close(&b.a);
+	assert_int_equal(arena_open(&b.a, &mill_plan, b.at, false), 0);
+	first = b.a.since;
+	miller_edit(&b.a, miller_only(&b.a))->due = 1;
+	do
+		arena_commit(&b.a);
+	while (b.a.since != first);
+	assert_false(arena_dirty(&b.a));
+	miller_edit(&b.a, miller_only(&b.a))->due = 2;
+	assert_true(arena_dirty(&b.a));
+	arena_rollback(&b.a);
+	assert_int_equal(miller_only(&b.a)->due, 1);
+	close_bench(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -239,11 +346,14 @@ int main(void)
 		cmocka_unit_test(test_other_layout_and_configuration_are_refused),
 		cmocka_unit_test(test_slots_run_out_and_come_back),
 		cmocka_unit_test(test_rollback_takes_everything_back),
+		cmocka_unit_test(test_a_log_that_leads_elsewhere_is_named),
 		cmocka_unit_test(test_slot_used_again_in_one_step),
 		cmocka_unit_test(test_queue_wraps_and_refuses_too_much),
 		cmocka_unit_test(test_shadow_names_an_unlogged_edit),
 		cmocka_unit_test(test_shadow_names_a_queue_written_by_hand),
 		cmocka_unit_test(test_entropy_is_drawn_again_after_a_kill),
+		cmocka_unit_test(test_stamps_go_round),
+		cmocka_unit_test(test_a_stamp_of_the_last_round_is_forgotten),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -287,7 +287,7 @@ static int child(void)
 	uint64_t one = 1, two = 2;
 	int first, second;
 
-	if (fds_inherited(&set) || set.count != 2 || getenv("LISTEN_FDS"))
+	if (fds_inherited(&set) || set.count != 2 || getenv("LISTEN_FDS") || !fds_has(&set, "second") || fds_has(&set, "third"))
 		return 1;
 	first = fds_take(&set, "first");
 	second = fds_take(&set, "second");

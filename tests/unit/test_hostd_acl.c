@@ -86,11 +86,11 @@ static void test_never_more_than_the_buffers(void **state)
 	(void)state;
 	for (unsigned i = 0; i < 10; i++)
 		world_pdu(w, &to, L2CAP_CID_ATT, ramp(pdu, sizeof pdu));
-	assert_int_equal(w->packets_seen, 4);
+	assert_int_equal(w->packets_seen, 3);		/* of 4: the last is for who comes later */
 	world_completed(w, 0x40, 1);
-	assert_int_equal(w->packets_seen, 5);
+	assert_int_equal(w->packets_seen, 4);
 	world_completed(w, 0x40, 3);
-	assert_int_equal(w->packets_seen, 8);
+	assert_int_equal(w->packets_seen, 7);
 	for (unsigned i = 0; i < 40; i++)
 		world_completed(w, 0x40, 2);
 	assert_int_equal(w->packets_seen, 10 * 4);
@@ -108,7 +108,7 @@ static void test_disconnection_returns_credits(void **state)
 	(void)state;
 	world_pdu(w, &a, L2CAP_CID_ATT, ramp(pdu, sizeof pdu));
 	world_pdu(w, &b, L2CAP_CID_ATT, ramp(pdu, sizeof pdu));
-	assert_int_equal(world_flow(w)->credits, 0);
+	assert_int_equal(world_flow(w)->credits, 1);
 	w->packets_seen = 0;
 	world_disconnect(w, 0x40, 0x13);
 	assert_int_equal(w->packets_seen, 2);		/* its two are the other's at once */
@@ -143,10 +143,70 @@ static void test_fair_shares(void **state)
 	assert_int_equal(sent[0], 5);			/* it came first, and half of the buffers was free */
 	for (unsigned i = 1; i < PEERS; i++)
 		assert_in_range(sent[i], 21, 22);
-	/* Alone again, it may have all. */
+	/* Alone again, it may have all but one. */
 	for (uint16_t i = 1; i < PEERS; i++)
 		world_disconnect(w, (uint16_t)(0x40 + i), 0x08);
-	assert_int_equal(world_outstanding(w), 10);
+	assert_int_equal(world_outstanding(w), 9);
+	world_free(w);
+}
+
+/* One that stalled while it was alone has all buffers but the last, and that one goes round among all who come later. */
+static void test_who_comes_late_is_served(void **state)
+{
+	enum { LATE = 3, PDUS = 4 };
+	struct world *w = world_up(1 + LATE);		/* 4 buffers */
+	struct record first = connected(w, 0x40), late[LATE];
+	uint8_t pdu[100], out[1024];
+	size_t len;
+
+	(void)state;
+	for (unsigned i = 0; i < PDUS; i++)
+		world_pdu(w, &first, L2CAP_CID_ATT, ramp(pdu, sizeof pdu));
+	assert_int_equal(world_outstanding(w), 3);	/* and from here on none of them is completed */
+	for (uint16_t i = 0; i < LATE; i++) {
+		late[i] = connected(w, (uint16_t)(0x41 + i));
+		world_pdu(w, &late[i], L2CAP_CID_ATT, ramp(pdu, sizeof pdu));
+	}
+	for (unsigned i = 0; i < 40; i++)
+		for (uint16_t l = 0; l < LATE; l++)
+			world_completed(w, (uint16_t)(0x41 + l), 1);
+	for (uint16_t l = 0; l < LATE; l++)
+		assert_int_equal(frames_of(w, (uint16_t)(0x41 + l), out, &len), 1);
+	world_free(w);
+}
+
+/* Who waits for a turn may have lost its claim meanwhile: its share is looked at again when the turn comes.  It is back in the
+ * list with its own completion, or when another's end leaves more, and its frame leaves although a third stalls. */
+static void test_share_is_looked_at_again(void **state)
+{
+	struct world *w = world_up(3);			/* 4 buffers */
+	struct record a, b = connected(w, 0x40), c;
+	uint8_t pdu[100], out[200];
+	size_t len;
+
+	(void)state;
+	world_pdu(w, &b, L2CAP_CID_ATT, ramp(pdu, sizeof pdu));	/* alone: three */
+	a = connected(w, 0x41);
+	world_pdu(w, &a, L2CAP_CID_ATT, ramp(pdu, sizeof pdu));	/* the last */
+	c = connected(w, 0x42);
+	world_pdu(w, &c, L2CAP_CID_ATT, ramp(pdu, 20));		/* it waits */
+	w->packets_seen = 0;
+	world_completed(w, 0x40, 2);			/* as two are free it may have one more, behind the one that waits; then not */
+	assert_int_equal(w->packets_seen, 1);
+	assert_int_equal(w->packet[0].handle, 0x42);
+	world_completed(w, 0x41, 1);
+	assert_int_equal(w->packet[1].handle, 0x41);
+	world_disconnect(w, 0x42, 0x13);		/* one of two again, and there are two buffers */
+	assert_int_equal(w->packets_seen, 3);
+	assert_int_equal(w->packet[2].handle, 0x40);	/* the last of its frame; now it stalls */
+	for (unsigned i = 0; i < 4; i++)
+		world_completed(w, 0x41, 1);
+	w->packets_seen = 0;
+	world_pdu(w, &a, L2CAP_CID_ATT, ramp(pdu, 50));
+	for (unsigned i = 0; i < 4; i++)
+		world_completed(w, 0x41, 1);
+	assert_int_equal(frames_of(w, 0x41, out, &len), 1);
+	assert_int_equal(len, 50 + L2CAP_HEADER);
 	world_free(w);
 }
 
@@ -339,6 +399,25 @@ static void test_early_data(void **state)
 	world_free(w);
 }
 
+/* A controller that was reset has no connection any more: what came early for one is not the next one's with that handle. */
+static void test_early_data_ends_with_a_reset(void **state)
+{
+	struct world *w = world_up(2);
+
+	(void)state;
+	world_acl(w, 0x40, S, BYTES_OF(3, 0, 4, 0, 0x52, 1, 0));
+	world_acl(w, 0x41, S, BYTES_OF(3, 0, 4, 0, 0x52, 2));		/* the rest of it never comes */
+	assert_int_equal(arena_live(&w->rig.arena, POOL_early), 2);
+	world_event(w, HCI_EVENT_HARDWARE_ERROR, BYTES_OF(1));
+	assert_int_equal(world_count(w, HCI_COMMAND_RESET), 1);
+	assert_int_equal(arena_live(&w->rig.arena, POOL_early), 0);
+	world_connect(w, 0x40);
+	world_connect(w, 0x41);
+	assert_int_equal(world_told_count(w, RECORD_CONNECTED), 2);
+	assert_int_equal(world_told_count(w, RECORD_L2CAP_PDU), 0);
+	world_free(w);
+}
+
 /* Data that comes late, for a connection that ended, is not the next one's with that handle: that may be another peer. */
 static void test_late_data(void **state)
 {
@@ -378,12 +457,15 @@ int main(void)
 		cmocka_unit_test(test_never_more_than_the_buffers),
 		cmocka_unit_test(test_disconnection_returns_credits),
 		cmocka_unit_test(test_fair_shares),
+		cmocka_unit_test(test_who_comes_late_is_served),
+		cmocka_unit_test(test_share_is_looked_at_again),
 		cmocka_unit_test(test_turns_interleave),
 		cmocka_unit_test(test_closed_while_waiting),
 		cmocka_unit_test(test_pieces_in),
 		cmocka_unit_test(test_every_split),
 		cmocka_unit_test(test_lying_packets),
 		cmocka_unit_test(test_early_data),
+		cmocka_unit_test(test_early_data_ends_with_a_reset),
 		cmocka_unit_test(test_late_data),
 	};
 

@@ -313,7 +313,7 @@ static void test_reset_keeps_the_buffers(void **state)
 	b = named(w, FIRST + 1, 0);
 	world_pdu(w, &a, L2CAP_CID_ATT, (struct bytes){ pdu, sizeof pdu });
 	world_pdu(w, &b, L2CAP_CID_ATT, (struct bytes){ pdu, sizeof pdu });
-	assert_int_equal(world_flow(w)->credits, 0);
+	assert_int_equal(world_flow(w)->credits, 1);
 	world_forget(w);
 	hostd_core.on_poison(&w->rig.step, LINK_DOWN, &a, RUNG_RESET_CONNECTION);
 	world_run(w);

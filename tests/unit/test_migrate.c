@@ -32,7 +32,7 @@ static const struct arena_pool pools[] = {
 	{ .name = NULL },
 };
 enum { NEW_sack = STEP_POOLS, NEW_miller, NEW_cart, NEW_POOLS };
-static const struct arena_plan next_plan = { pools, { { 1, 1, 1, 1 } }, 2, 0x5ac4 };
+static const struct arena_plan next_plan = { pools, { { 1, 1, 1, 1 } }, 2, 16384, 0x5ac4 };
 
 static void put_hat_on(void *now, const void *was)
 {
@@ -210,11 +210,44 @@ static void test_what_no_row_describes_is_refused(void **state)
 	plan.config_hash--;
 	plan.limits.of[LIMIT_CONNECTIONS] = 2;
 	assert_int_equal(arena_judge(&plan, NULL, old, why), ARENA_REFUSED);
+	/* A log of another size alone: a row without changes is enough. */
+	plan = mill_plan;
+	plan.log *= 2;
+	assert_int_equal(arena_judge(&plan, NULL, old, why), ARENA_REFUSED);
+	assert_int_equal(arena_judge(&plan, (const struct arena_migration[]){ { 1, NULL, NULL }, { .from = 0 } }, old, why), ARENA_MIGRATES);
 	/* And back: fewer slots, a pool that is gone without a word. */
 	assert_int_equal(migrate(&a, old, 0, NULL), 0);
 	arena_close(&a);
 	assert_int_equal(arena_judge(&mill_plan, (const struct arena_migration[]){ { 2, NULL, NULL }, { .from = 0 } },
 	    (struct bytes){ fresh, fresh_len }, why), ARENA_REFUSED);
+}
+
+/* A pool's name comes from memory that its worker could write: it is told without what a terminal would act on. */
+static void test_a_name_that_is_no_text(void **state)
+{
+	static const char name[POOL_NAME] = "\033]0;owned\007\n\x9b\x7f\377 end";
+	static const struct arena_change one[] = { OLD_SACK, { .pool = NULL } };
+	static const struct arena_migration rows[] = { { 1, one, NULL }, { .from = 0 } };
+	struct arena_plan plan = next_plan;
+	struct arena_pool few[NEW_POOLS];
+	uint8_t *lie = malloc(old.len);
+	char why[ARENA_WHY + 1] = "";
+
+	(void)state;
+	assert_non_null(lie);
+	memcpy(lie, old.at, old.len);
+	why[ARENA_WHY] = 'x';
+	memcpy(few, pools, sizeof few);
+	few[NEW_miller].name = NULL;
+	plan.pools = few;
+	memcpy(lie + ARENA_HEADS_AT + POOL_miller * ARENA_LINE + sizeof(struct pool_head), name, sizeof name);
+	assert_int_equal(arena_judge(&plan, rows, (struct bytes){ lie, old.len }, why), ARENA_REFUSED);
+	for (const char *p = why; *p; p++)
+		if (*p < ' ' || *p > '~')
+			fail_msg("octet %02x at %td of what is told", (uint8_t)*p, p - why);
+	assert_int_equal(why[ARENA_WHY], 'x');
+	assert_string_equal(why, "gone, and no migration says so: pool ?]0;owned????? end");
+	free(lie);
 }
 
 /* Whatever the octets say: no access outside (the address sanitizer looks), and what is called valid can be worked with. */
@@ -310,6 +343,7 @@ int main(void)
 		cmocka_unit_test(test_everything_comes_along),
 		cmocka_unit_test(test_killed_and_begun_again),
 		cmocka_unit_test(test_what_no_row_describes_is_refused),
+		cmocka_unit_test(test_a_name_that_is_no_text),
 		cmocka_unit_test(test_free_lists_that_lie),
 		cmocka_unit_test(test_octets_that_lie),
 	};

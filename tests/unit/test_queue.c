@@ -19,7 +19,7 @@ enum { STATE(ARENA_ENUM) POOLS };
 STATE(ARENA_POOL)
 
 static const struct arena_pool pools[] = { STATE(ARENA_ROW) { 0 } };
-static const struct arena_plan plan = { .pools = pools, .limits = { .of = { [LIMIT_CONNECTIONS] = 1 } }, .version = 1 };
+static const struct arena_plan plan = { .pools = pools, .limits = { .of = { [LIMIT_CONNECTIONS] = 1 } }, .version = 1, .log = 65536 };
 
 /* What the queues should hold. */
 struct oracle { struct { uint8_t at[MOST]; uint32_t len; } q[QUEUES]; };

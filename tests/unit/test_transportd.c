@@ -1,103 +1,6 @@
 /* tests/unit/test_transportd.c - transportd's line: framing into the ring, backpressure, hostile controllers, hostile records,
  * ends.  Exactness over kills is tests/process/test_transportd_kill.c. */
-#include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/socket.h>
-#include <unistd.h>
-#include <cmocka.h>
-#include "base/types.h"
-#include "tests/lib/line_world.h"
-#include "wire/wire.h"
-
-enum { RING = 16 * 1024, LONGEST = RING / 8 - RECORD_HEADER };
-struct rig { struct line_world w; struct line_worker k; uint8_t buf[1 << 16]; struct record h; };
-
-static int rig_of(void **state, enum line_socket kind)
-{
-	struct rig *g = calloc(1, sizeof *g);
-
-	line_world_open(&g->w, kind, RING);
-	g->k.batch = 64;
-	assert_int_equal(line_worker_start(&g->k, &g->w), 0);
-	*state = g;
-	return 0;
-}
-static int rig_unix(void **state) { return rig_of(state, LINE_UNIX); }
-static int rig_tcp(void **state) { return rig_of(state, LINE_TCP); }
-static int rig_end(void **state)
-{
-	struct rig *g = *state;
-
-	line_worker_end(&g->k);
-	line_world_close(&g->w);
-	free(g);
-	return 0;
-}
-
-#define SAY(g, ...) say(g, (const uint8_t[]){ __VA_ARGS__ }, sizeof((const uint8_t[]){ __VA_ARGS__ }))
-static void say(struct rig *g, const void *at, size_t n)
-{
-	assert_int_equal(send(g->w.far, at, n, MSG_NOSIGNAL), n);
-}
-/* tcp: the other end's octets are there a moment later. */
-static void settle(struct rig *g)
-{
-	for (int i = 0; i < 3; i++) {
-		line_worker_settle(&g->k);
-		if (g->k.stream.kind->domain != AF_UNIX)
-			usleep(2000);
-	}
-}
-static bool next(struct rig *g) { return line_host_take(&g->w, &g->h, g->buf, sizeof g->buf); }
-static void expect_state(struct rig *g, uint8_t state)
-{
-	struct local_transport_state m;
-
-	assert_true(next(g));
-	assert_int_equal(g->h.kind, RECORD_TRANSPORT_STATE);
-	assert_true(local_transport_state_decode((struct bytes){ g->buf, g->h.len }, &m));
-	assert_int_equal(m.state, state);
-}
-static void expect(struct rig *g, uint8_t kind, struct bytes body)
-{
-	bool data = kind != RECORD_HCI_EVENT;
-
-	assert_true(next(g));
-	assert_int_equal(g->h.kind, kind);
-	assert_int_equal(g->h.index, data ? (body.at[0] | body.at[1] << 8) & 0xFFF : 0);	/* whose it is, without a look at it */
-	assert_int_equal(g->h.generation, data);
-	assert_int_equal(g->h.len, body.len);
-	assert_memory_equal(g->buf, body.at, body.len);
-}
-static void expect_failed_notice(struct rig *g, const char *part)
-{
-	struct local_notice m;
-	char text[200];
-
-	assert_int_equal(ring_take(&g->w.sup_in, &g->h, g->buf, sizeof g->buf), 0);
-	assert_int_equal(g->h.kind, RECORD_NOTICE);
-	assert_true(local_notice_decode((struct bytes){ g->buf, g->h.len }, &m));
-	assert_int_equal(m.what, NOTICE_FAILED);
-	snprintf(text, sizeof text, "%.*s", (int)m.detail.len, (const char *)m.detail.at);
-	if (!strstr(text, part))
-		fail_msg("notice \"%s\" has no \"%s\"", text, part);
-	assert_int_equal(ring_take(&g->w.sup_in, &g->h, g->buf, sizeof g->buf), RING_EMPTY);
-}
-static void expect_end(struct rig *g, const char *part)
-{
-	settle(g);
-	expect_state(g, TRANSPORT_DOWN);
-	assert_false(next(g));
-	expect_failed_notice(g, part);
-	assert_int_equal(line_of(&g->k.step)->state, LINE_DOWN);
-}
-
-static const uint8_t complete[] = { 0x0E, 4, 1, 3, 12, 0 }, data[] = { 0x40, 0x20, 2, 0, 7, 8 };
-#define BODY(a) ((struct bytes){ (a), sizeof (a) })
+#include "tests/unit/transportd_rig.h"
 
 static void packets_of_all_kinds_become_records_in_order(void **state)
 {
@@ -393,17 +296,15 @@ static void a_controller_that_does_not_read_holds_hostd_back(void **state)
 	assert_int_equal(g->k.stream.out_left, 0);
 }
 
-/* The peek offset says more than was ever pending (somebody else used the socket): said, counted, ended; never guessed. */
+/* The kernel has counted more than one read takes (somebody else used the socket): said, counted, ended; never guessed. */
 static void a_window_that_cannot_be_told_ends_the_line(void **state)
 {
 	struct rig *g = *state;
 	struct local_transport_state m;
-	int offset = 50;
+	int offset = INT32_MAX - LINE_READ - 1;
 
 	settle(g);
 	expect_state(g, TRANSPORT_UP);
-	line_change(&g->k.step)->in_pending = 20;
-	step_commit(&g->k.step);
 	setsockopt(g->w.near, SOL_SOCKET, SO_PEEK_OFF, &offset, sizeof offset);
 	line_worker_end(&g->k);
 	assert_int_equal(line_worker_start(&g->k, &g->w), 0);
@@ -412,10 +313,79 @@ static void a_window_that_cannot_be_told_ends_the_line(void **state)
 	assert_int_equal(g->h.kind, RECORD_TRANSPORT_STATE);
 	assert_true(local_transport_state_decode((struct bytes){ g->buf, g->h.len }, &m));
 	assert_int_equal(m.state, TRANSPORT_UNKNOWN);
-	assert_int_equal(m.in_unknown, 20);
+	assert_int_equal(m.in_unknown, LINE_READ);
 	assert_int_equal(m.out_unknown, 0);
 	expect_end(g, "framing is lost");
 	assert_int_equal(line_worker_count(&g->k, LINE_windows_unknown), 1);
+}
+
+static int peek_offset(const struct rig *g)
+{
+	int offset;
+	socklen_t len = sizeof offset;
+
+	assert_int_equal(getsockopt(g->w.near, SOL_SOCKET, SO_PEEK_OFF, &offset, &len), 0);
+	return offset;
+}
+static void expect_goes_on(struct rig *g)
+{
+	SAY(g, 4, 0x0E, 4, 1, 3, 12, 0);
+	settle(g);
+	expect(g, RECORD_HCI_EVENT, BODY(complete));
+	assert_false(next(g));
+	assert_int_equal(line_of(&g->k.step)->in_octets - line_of(&g->k.step)->in_base, INT32_MAX - peek_offset(g));
+}
+
+/* The kernel's count has an end: it is begun anew long before, also where a kill came between that and its commit. */
+static void counting_begins_anew_in_time(void **state)
+{
+	struct rig *g = *state;
+	int far = INT32_MAX / 2 - 3, high = INT32_MAX;
+
+	expect_state((settle(g), g), TRANSPORT_UP);
+	setsockopt(g->w.near, SOL_SOCKET, SO_PEEK_OFF, &(int){ INT32_MAX - far }, sizeof far);	/* as if so many had been read */
+	line_change(&g->k.step)->in_base = 0 - (uint64_t)far;
+	step_commit(&g->k.step);
+	expect_goes_on(g);
+	assert_int_equal(line_of(&g->k.step)->in_base, line_of(&g->k.step)->in_octets);
+	expect_goes_on(g);
+	setsockopt(g->w.near, SOL_SOCKET, SO_PEEK_OFF, &high, sizeof high);			/* and here it was killed */
+	line_worker_end(&g->k);
+	assert_int_equal(line_worker_start(&g->k, &g->w), 0);
+	expect_goes_on(g);
+	assert_int_equal(line_worker_count(&g->k, LINE_windows_unknown), 0);
+}
+
+/* Packets that never end where a read does: what is held of one moves to the front, over restarts as well. */
+static void packets_are_cut_anywhere_by_reads(void **state)
+{
+	struct rig *g = *state;
+	uint8_t s[305] = { 2, 0x40, 0x20, 44, 1 }, piece[1000];
+	uint32_t at = 0, made = 0, seen = 0;
+
+	settle(g);
+	expect_state(g, TRANSPORT_UP);
+	while (seen < 600) {
+		for (uint32_t i = 0; i < sizeof piece; i++) {
+			s[5] = (uint8_t)made;
+			piece[i] = s[at];
+			at = (at + 1) % sizeof s;
+			made += !at;
+		}
+		say(g, piece, sizeof piece);
+		settle(g);
+		for (; next(g); seen++) {
+			assert_int_equal(g->h.len, sizeof s - 1);
+			s[5] = (uint8_t)seen;
+			assert_memory_equal(g->buf, s + 1, sizeof s - 1);
+		}
+		assert_int_equal(seen, made);
+		assert_in_range(line_of(&g->k.step)->held.tail, 0, sizeof piece + sizeof s);
+		if (seen % 5)
+			continue;
+		line_worker_end(&g->k);
+		assert_int_equal(line_worker_start(&g->k, &g->w), 0);
+	}
 }
 
 /* Both directions, in the order in which they passed, each packet once, over a restart as well; the file
@@ -481,19 +451,16 @@ int main(void)
 		UNIX(records_that_are_no_packets_are_dropped),
 		BOTH(a_bad_type_octet_ends_the_line_and_says_where),
 		BOTH(a_command_from_the_controller_ends_the_line),
-		UNIX(a_packet_longer_than_the_ring_carries_ends_the_line),
-		BOTH(the_longest_packet_passes),
-		BOTH(a_closed_socket_ends_the_line),
-		BOTH(a_socket_closed_within_a_packet_is_told_so),
+		BOTH(the_longest_packet_passes), UNIX(a_packet_longer_than_the_ring_carries_ends_the_line),
+		BOTH(a_closed_socket_ends_the_line), BOTH(a_socket_closed_within_a_packet_is_told_so),
 		UNIX(what_hostd_sends_to_an_ended_line_is_discarded_and_counted),
-		UNIX(two_restarts_tell_nothing_twice),
-		BOTH(a_full_ring_stops_reading_and_loses_nothing),
+		UNIX(two_restarts_tell_nothing_twice), BOTH(a_full_ring_stops_reading_and_loses_nothing),
 		BOTH(a_full_ring_that_is_detached_is_looked_at_no_more),
 		UNIX(advertising_reports_alone_are_dropped_when_the_ring_is_nearly_full),
 		BOTH(a_controller_that_does_not_read_holds_hostd_back),
 		UNIX(a_window_that_cannot_be_told_ends_the_line),
-		UNIX(a_capture_has_both_directions_and_goes_on_after_a_restart),
-		UNIX(a_request_is_answered_as_not_supported),
+		UNIX(counting_begins_anew_in_time), UNIX(packets_are_cut_anywhere_by_reads),
+		UNIX(a_capture_has_both_directions_and_goes_on_after_a_restart), UNIX(a_request_is_answered_as_not_supported),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
