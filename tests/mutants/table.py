@@ -172,11 +172,11 @@ MUTANTS = [
     # ---- transportd's windows
     Mutant("read_not_counted", "streams", "transportd/stream_in.c", "	l->in_octets += b->octets;\n", ""),
     Mutant("found_and_not_counted", "streams", "transportd/stream_in.c", "	line_change(t->step)->in_octets += more;\n", ""),
-    Mutant("read_over_what_is_held", "streams", "transportd/stream_in.c", "{ held_octets(t) + l->held.tail, MIN", "{ held_octets(t), MIN"),
+    Mutant("read_over_what_is_held", "streams", "transportd/stream_in.c", "{ stream_held(t) + l->held.tail, stream_room", "{ stream_held(t), stream_room"),
     Mutant("held_moved_before_the_commit", "streams", "transportd/stream_in.c",
            "(struct fifo){ b->at, b->tail };\n",
-           "(struct fifo){ 0, b->tail - b->at };\n	memmove(held_octets(t), held_octets(t) + b->at, b->tail - b->at);\n"
-           "	memset(held_octets(t) + b->tail - b->at, 0, b->at);\n"),
+           "(struct fifo){ 0, b->tail - b->at };\n	memmove(stream_held(t), stream_held(t) + b->at, b->tail - b->at);\n"
+           "	memset(stream_held(t) + b->tail - b->at, 0, b->at);\n"),
     Mutant("window_out_not_entered", "streams", "transportd/stream_out.c", "	line_change(t->step)->out_pending = used;\n", ""),
     Mutant("pipe_not_emptied", "streams", "transportd/stream_out.c", "		return pipe_empty(t);", "		return 0;"),
 ]
