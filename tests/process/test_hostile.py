@@ -215,7 +215,8 @@ def test_sockets_and_bells(role, up):
             supervisors = [r["pid"] for r in p.rows().values()]
             before = [fds_of(pid) for pid in supervisors]
             trials(p, SOCKETS, n, up)
-            wait_until(lambda: [fds_of(pid) for pid in supervisors] == before, 10)
+            # No more: one that was just being closed may have been among those of before.
+            wait_until(lambda: all(fds_of(pid) <= n for pid, n in zip(supervisors, before)), 10)
 
 
 @pytest.mark.parametrize("role", NAMES)
